@@ -21,13 +21,10 @@ def parse_duration(value: object) -> int:
     micros: int | None = None
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MAX_DURATION:
         micros = round(value * SECOND)
-    elif isinstance(value, str) and (parts := _PART.findall(value)):
-        if "".join(number + unit for number, unit in parts) == value:
-            micros = sum(round(float(number) * _UNITS[unit]) for number, unit in parts)
+    elif isinstance(value, str) and value and "".join(number + unit for number, unit in _PART.findall(value)) == value:
+        micros = sum(round(float(number) * _UNITS[unit]) for number, unit in _PART.findall(value))
     if micros is None or micros > _MAX_DURATION:
-        raise ValueError(
-            f'{value!r} is no duration; write it like "250ms", "30s", "5m", "2h", "1d" or "1h30m"'
-        )
+        raise ValueError(f'{value!r} is no duration; write it like "250ms", "30s", "5m", "2h", "1d" or "1h30m"')
     return micros
 
 

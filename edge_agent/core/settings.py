@@ -128,18 +128,14 @@ def _day(value: object) -> object:
     words = value.split("-") if isinstance(value, str) else []
     known = (len(words) == 1 and words[0] in _DAY_WORDS) or (len(words) == 2 and set(words) <= set(_DAYS))  # noqa: PLR2004
     if not known:
-        raise ValueError(
-            f'{value!r} is no day; use mon … sun, a range like "mon-fri", or {", ".join(_DAY_WORDS[7:])}'
-        )
+        raise ValueError(f'{value!r} is no day; use mon … sun, a range like "mon-fri", or {", ".join(_DAY_WORDS[7:])}')
     return value
 
 
 class ScheduleSettings(Settings):
     """A weekly span of local time."""
 
-    days: Annotated[tuple[Annotated[str, BeforeValidator(_day)], ...], Field(strict=False, min_length=1)] = (
-        "daily",
-    )
+    days: Annotated[tuple[Annotated[str, BeforeValidator(_day)], ...], Field(strict=False, min_length=1)] = ("daily",)
     from_: Annotated[str, Field(pattern=_TIME_PATTERN)] | None = Field(default=None, alias="from")
     to: Annotated[str, Field(pattern=_TIME_PATTERN)] | None = None
     holidays: Literal["JP"] | tuple[date, ...] = Field(default=(), strict=False)
@@ -147,7 +143,5 @@ class ScheduleSettings(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> "ScheduleSettings":
         if (self.from_ is None) != (self.to is None):
-            raise ValueError(
-                'give both from and to, or neither for the whole day; for example from = "18:00"'
-            )
+            raise ValueError('give both from and to, or neither for the whole day; for example from = "18:00"')
         return self

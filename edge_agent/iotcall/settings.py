@@ -31,7 +31,7 @@ class RuleSettings(Settings):
             "manage_numbers",
             "numbers_every",
             "shifts",
-        }  # fmt: skip
+        }
     )
 
     url_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=128)]

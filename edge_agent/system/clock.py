@@ -73,7 +73,7 @@ def _kernel_synced() -> bool:
     """Ask the kernel (adjtimex with modes = 0 changes nothing); where it may not be asked, it is not synced."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
-        state = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+        state: int = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (OSError, AttributeError):
         return False
     return 0 <= state < _TIME_ERROR
