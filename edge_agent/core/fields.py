@@ -1,7 +1,8 @@
 """Field types that the configuration models of all rooms share: durations, names, and keys that come later."""
 
 import re
-from typing import Annotated, Any, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -36,7 +37,7 @@ def parse_positive_duration(value: object) -> int:
     return micros
 
 
-_DURATION_SCHEMA = {
+DURATION_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"},
         {"type": "number", "minimum": 0},
@@ -44,9 +45,9 @@ _DURATION_SCHEMA = {
     "description": 'A duration: "250ms", "30s", "5m", "2h", "1d", "1h30m", or a number of seconds',
 }
 
-Duration = Annotated[int, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
+Duration = Annotated[int, BeforeValidator(parse_duration), WithJsonSchema(DURATION_SCHEMA)]
 """Microseconds; 0 allowed."""
-PositiveDuration = Annotated[int, BeforeValidator(parse_positive_duration), WithJsonSchema(_DURATION_SCHEMA)]
+PositiveDuration = Annotated[int, BeforeValidator(parse_positive_duration), WithJsonSchema(DURATION_SCHEMA)]
 """Microseconds; more than 0."""
 
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]*$"
@@ -57,14 +58,32 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 class Settings(BaseModel):
     """The base of every table's model: strict types, unknown keys refused, frozen.
 
-    `later` names keys of the contract whose behaviour this version does not have: they are refused as "not
-    supported in this version", never silently ignored.
+    `later` names keys whose behaviour this version does not have, `later_values` such values of keys that it has:
+    they are refused as "not supported in this version", never silently ignored.
+
+    A validator's message reads "what is wrong; what would be right", several of them one a line. One of a whole
+    table begins with the key that it is about, if it is about one ("deadband does not apply to is; …").
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
     later: ClassVar[frozenset[str]] = frozenset()
+    later_values: ClassVar[Mapping[str, tuple[object, ...]]] = {}
 
-    def replaced(self, **changes: Any) -> "Settings":
+    def replaced(self, **changes: Any) -> Self:
         """Return a copy with some values changed."""
         return self.model_copy(update=changes)
+
+
+def format_duration(micros: int) -> str:
+    """Return a duration as people write it: "5m", "1h30m", "250ms"."""
+    if micros < SECOND:
+        return f"{micros / 1000:g}ms"
+    parts = []
+    for unit in ("d", "h", "m"):
+        count, micros = divmod(micros, _UNITS[unit])
+        if count:
+            parts.append(f"{count}{unit}")
+    if micros:
+        parts.append(f"{micros / SECOND:g}s")
+    return "".join(parts)

@@ -1,12 +1,14 @@
 """The models of `[alarms.NAME]` and `[schedules.NAME]`: what the engine is told to do."""
 
+import re
+from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from edge_agent.core.fields import Duration, Name, PositiveDuration, Settings
+from edge_agent.core.fields import NAME_PATTERN, Duration, Name, PositiveDuration, Settings
 from edge_agent.core.reading import number
 
 
@@ -43,7 +45,12 @@ def _names(value: object) -> object:
 
 Limit = Annotated[float, BeforeValidator(_finite)]
 Range = Annotated[tuple[Limit, Limit], Field(strict=False)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(_names), Field(strict=False)]
+_NAME_SCHEMA = {"type": "string", "pattern": NAME_PATTERN, "maxLength": 64}
+_NAMES_SCHEMA = {"anyOf": [_NAME_SCHEMA, {"type": "array", "items": _NAME_SCHEMA, "uniqueItems": True}]}
+Names = Annotated[
+    tuple[Name, ...], BeforeValidator(_names), Field(strict=False), WithJsonSchema(_NAMES_SCHEMA, mode="validation")
+]
+"""One name, or a list of them."""
 
 TESTS = ("above", "below", "outside", "inside", "is", "is_not", "silent_for")
 _WITH_DEADBAND = ("above", "below", "outside", "inside")
@@ -66,6 +73,8 @@ class AlarmSettings(Settings):
             "inhibited_by",
         }
     )
+
+    later_values: ClassVar[Mapping[str, tuple[object, ...]]] = {"latching": (True,), "cancel_on_clear": (True,)}
 
     input: str
     above: Limit | None = None
@@ -100,28 +109,47 @@ class AlarmSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "AlarmSettings":
+        problems = self._problems()
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems(self) -> list[str]:
         tests = [name for name in TESTS if self.limit(name) is not None]
+        problems = []
         if len(tests) != 1:
             found = f"has {' and '.join(tests)}" if tests else "has no test"
-            raise ValueError(f"{found}; give exactly one of {', '.join(TESTS)}")
+            problems.append(f"{found}; give exactly one of {', '.join(TESTS)}")
         for name in ("outside", "inside"):
             limits = self.limit(name)
             if isinstance(limits, tuple) and limits[0] > limits[1]:
-                raise ValueError(f"{name} has its low limit above its high one; write [low, high]")
-        if self.outside is not None and 2 * self.deadband > self.outside[1] - self.outside[0]:
-            raise ValueError("outside could never end: 2 x deadband must not exceed high - low")
-        if self.deadband and tests[0] not in _WITH_DEADBAND:
-            raise ValueError(f"deadband does not apply to {tests[0]}; it serves {', '.join(_WITH_DEADBAND)}")
+                problems.append(f"{name} has its low limit above its high one; write [low, high]")
+            elif name == "outside" and isinstance(limits, tuple) and 2 * self.deadband > limits[1] - limits[0]:
+                problems.append("deadband is too large: outside could never end; at most half of high - low")
+        if self.deadband and len(tests) == 1 and tests[0] not in _WITH_DEADBAND:
+            problems.append(f"deadband does not apply to {tests[0]}; it serves {', '.join(_WITH_DEADBAND)}")
         if self.max_repeats is not None and self.repeat is None:
-            raise ValueError('max_repeats needs repeat; for example repeat = "30m"')
+            problems.append('max_repeats needs repeat; for example repeat = "30m"')
         if len(set(self.call)) != len(self.call):
-            raise ValueError("call names the same rule twice; name each once")
-        return self
+            problems.append("call names the same rule twice; name each once")
+        return problems
 
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_WORDS = (*_DAYS, "daily", "weekends", "holidays", "workdays")
 _TIME_PATTERN = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+
+
+def _time_of_day(value: object) -> object:
+    if not isinstance(value, str) or re.fullmatch(_TIME_PATTERN, value) is None:
+        raise ValueError('is no time of day; write it like "18:00"')
+    return value
+
+
+TimeOfDay = Annotated[
+    str, BeforeValidator(_time_of_day), WithJsonSchema({"type": "string", "pattern": _TIME_PATTERN}, mode="validation")
+]
+"""HH:MM, 00:00 to 24:00."""
 
 
 def _day(value: object) -> object:
@@ -132,13 +160,25 @@ def _day(value: object) -> object:
     return value
 
 
+def _holidays(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        return value
+    dates = []
+    for item in value:
+        try:
+            dates.append(item if type(item) is date else date.fromisoformat(item))
+        except (TypeError, ValueError):
+            raise ValueError(f"{item!r} is no date; write dates like 2026-12-31") from None
+    return tuple(dates)
+
+
 class ScheduleSettings(Settings):
     """A weekly span of local time."""
 
     days: Annotated[tuple[Annotated[str, BeforeValidator(_day)], ...], Field(strict=False, min_length=1)] = ("daily",)
-    from_: Annotated[str, Field(pattern=_TIME_PATTERN)] | None = Field(default=None, alias="from")
-    to: Annotated[str, Field(pattern=_TIME_PATTERN)] | None = None
-    holidays: Literal["JP"] | tuple[date, ...] = Field(default=(), strict=False)
+    from_: TimeOfDay | None = Field(default=None, alias="from")
+    to: TimeOfDay | None = None
+    holidays: Annotated[Literal["JP"] | tuple[date, ...], BeforeValidator(_holidays)] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "ScheduleSettings":

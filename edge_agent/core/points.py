@@ -1,0 +1,119 @@
+"""Points: the last value of each, and what is done to a raw value before an alarm sees it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_agent.core.reading import Value, number
+
+if TYPE_CHECKING:
+    from edge_agent.core.alarm import Alarm
+
+_SIGNIFICANT_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """What the engine must know of a source; made from its settings."""
+
+    fields: tuple[str, ...] | None = ()
+    """(): one value under the source's name; None: the fields are known only live."""
+    instances: bool = False
+    max_instances: int = 1000
+    reject: tuple[float, ...] = ()
+    scale: float = 1.0
+    offset: float = 0.0
+    min: float | None = None
+    max: float | None = None
+    debounce: int = 0
+    """Microseconds that a level must hold."""
+
+    @property
+    def plain(self) -> bool:
+        """Return whether numbers pass untouched."""
+        return not self.reject and self.scale == 1.0 and self.offset == 0.0 and self.min is None and self.max is None
+
+    def condition(self, value: Value) -> tuple[Value | None, str]:
+        """Return a raw value after reject, scale and offset, min and max; None and the reason where it is bad.
+
+        Booleans and texts pass untouched. The limits themselves are good.
+        """
+        if isinstance(value, bool | str):
+            return value, ""
+        if value in self.reject:
+            return None, f"{value:g} is in reject"
+        if self.scale != 1.0 or self.offset != 0.0:
+            # 12 digits: 253 * 0.1 is 25.3 to people, and must not be above 25.3
+            scaled = number(float(f"{value * self.scale + self.offset:.{_SIGNIFICANT_DIGITS}g}"))
+            if scaled is None:
+                return None, f"{value:g} is too large to scale"
+            value = scaled
+        if self.min is not None and value < self.min:
+            return None, f"{value:g} is under min = {self.min:g}"
+        if self.max is not None and value > self.max:
+            return None, f"{value:g} is over max = {self.max:g}"
+        return value, ""
+
+
+@dataclass(slots=True)
+class SourceStats:
+    """What came from a source since the agent started."""
+
+    readings: int = 0
+    """All of them, the bad ones included."""
+    bad: int = 0
+    last_at: int | None = None
+    refused: int = 0
+    """Readings of new instances beyond max_instances."""
+
+    def add(self, other: "SourceStats") -> None:
+        """Go on from where another count stood."""
+        self.readings += other.readings
+        self.bad += other.bad
+        self.refused += other.refused
+        self.last_at = other.last_at if self.last_at is None else self.last_at
+
+
+class Point:
+    """One named value: its last reading, and the alarms that look at it."""
+
+    __slots__ = ("alarms", "at", "good", "last_good_at", "level", "level_at", "name", "plain", "raw", "reason",
+                 "settled", "spec", "stats", "timer_at", "value")  # fmt: skip
+
+    def __init__(self, name: str, spec: SourceSpec, stats: SourceStats) -> None:
+        self.name = name
+        self.spec = spec
+        self.stats = stats
+        self.plain = spec.plain
+        self.alarms: list[Alarm] = []
+        self.raw: Value | None = None
+        self.value: Value | None = None
+        """The last good value, None before the first."""
+        self.good = False
+        self.reason = ""
+        self.at: int | None = None
+        """The instant of the last reading, good or bad."""
+        self.last_good_at: int | None = None
+        self.level: Value | None = None
+        """The level that is waiting, or has been waiting, out its debounce."""
+        self.level_at = 0
+        self.settled = True
+        self.timer_at: int | None = None
+
+    def copy(self, other: "Point") -> None:
+        """Take over the last reading, and a level that is settling, of the same point in another engine."""
+        self.raw, self.value, self.good, self.reason = other.raw, other.value, other.good, other.reason
+        self.at, self.last_good_at = other.at, other.last_good_at
+        self.level, self.level_at, self.settled = other.level, other.level_at, other.settled
+
+    def hold_level(self, value: Value, at: int) -> bool:
+        """Take a raw level; return whether it counts now (it is the one that has already held long enough)."""
+        if value == self.level and value.__class__ is self.level.__class__:
+            return self.settled
+        self.level = value
+        self.level_at = at
+        self.settled = False
+        return False
+
+    def due_at(self) -> int | None:
+        """Return when the waiting level will have held for the whole debounce."""
+        return None if self.settled else self.level_at + self.spec.debounce
