@@ -1,0 +1,274 @@
+"""The agent: builds the parts, starts them, supervises them, stops them. The only module that knows them all."""
+
+import logging
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from edge_agent.agent_faults import current_faults
+from edge_agent.agent_view import AgentView
+from edge_agent.auth_watch import AuthWatch
+from edge_agent.config.errors import ConfigError
+from edge_agent.config.settings import Config
+from edge_agent.core.engine import Engine, EngineSettings
+from edge_agent.core.fields import SECOND
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.sender import Sender, Trigger
+from edge_agent.delivery.statedir import StateLock
+from edge_agent.delivery.store import open_or_set_aside
+from edge_agent.engine_thread import EngineThread
+from edge_agent.faults import FaultBook
+from edge_agent.inbox import Inbox
+from edge_agent.source_desk import SourceDesk, source_spec
+from edge_agent.sources.base import DriverContext
+from edge_agent.sources.registry import build_drivers
+from edge_agent.sources.supervisor import Supervisor
+from edge_agent.system.clock import Clock, machine_id
+from edge_agent.system.sdnotify import notify, watchdog_interval_s
+from edge_agent.web.address import split_listen
+
+if TYPE_CHECKING:
+    from edge_agent.web.server import WebServer
+
+_log = logging.getLogger(__name__)
+HUNG_AFTER = 20 * SECOND
+"""A thread that has not beaten for so long is said to hang."""
+_TURN_S = 1.0
+_WEB_RETRY = 5 * SECOND
+_PRUNE_EVERY = 3600 * SECOND
+
+
+def engine_settings(config: Config) -> EngineSettings:
+    """Return what a configuration tells the engine."""
+    return EngineSettings(
+        {name: source_spec(source) for name, source in config.sources.items()},
+        config.alarms,
+        {name: (rule.max_calls, rule.per) for name, rule in config.iotcall.rules.items()},
+    )
+
+
+class Agent:
+    """A running agent. `reload` reads the configuration again; ConfigError leaves the old one in force."""
+
+    def __init__(self, config: Config, reload: Callable[[], Config]) -> None:
+        """Take the state folder, open the outbox, restore the alarms.
+
+        Raises:
+            StateError, sqlite3.Error, OSError: the state folder cannot be used.
+        """
+        self.config = config
+        self._reload = reload
+        self.clock = Clock(trusted=config.agent.clock == "trusted")
+        self.started_at = self.clock.now()
+        self._lock = StateLock(config.state_dir)
+        store, set_aside = open_or_set_aside(config.state_dir)
+        self.store = store
+        self.outbox = Outbox(store, self.clock)
+        self.faults = FaultBook()
+        if set_aside:
+            self.faults.set(f"database: {set_aside}", self.started_at, "its calls can be looked up in that file")
+        self.inbox = Inbox()
+        self.desk = SourceDesk(self.inbox, self.clock.now)
+        self.auth = AuthWatch(config)
+        self.sender = Sender(self.outbox, self._client, config.iotcall.rules, self.clock, self._count_trigger)
+        self.engine_thread = EngineThread(
+            self._restored_engine(), self.inbox, self.outbox, self.clock, self.sender.wake
+        )
+        self.sources = self._supervisor(config)
+        self.view = AgentView(self)
+        self._web: WebServer | None = None
+        self._web_try_at = 0
+        self._prune_at = self.clock.now() + 60 * SECOND
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._hangup = False
+
+    # Building -----------------------------------------------------------------------------------------------------
+
+    def _restored_engine(self) -> Engine:
+        settings = engine_settings(self.config)
+        triggers = {rule: self.outbox.triggers(rule, per) for rule, (_, per) in settings.budgets.items()}
+        engine = Engine(settings, self.clock.now(), self.outbox.records(), triggers)
+        self.outbox.keep_records(engine.records())
+        for call in self.outbox.resume():
+            _log.warning("event=ambiguous id=%d rule=%s error='the agent ended while sending'", call.id, call.rule)
+            engine.count_trigger(call.rule, self.clock.now())
+        return engine
+
+    def _client(self) -> Trigger:
+        from edge_agent.iotcall.client import Client  # noqa: PLC0415 - requests takes its time: not before it is armed
+
+        return Client(self.config.iotcall, self.auth.code)
+
+    def _count_trigger(self, rule: str, at: int) -> None:
+        self.inbox.put(lambda: self.engine_thread.engine.count_trigger(rule, at))
+
+    def _supervisor(self, config: Config) -> Supervisor:
+        passwords = {broker: secret.reveal() for broker, secret in config.passwords.items()}
+        context = DriverContext(config.agent.name, machine_id(), config.mqtt, passwords)
+        return Supervisor(build_drivers(config.sources, context), self.desk, self.clock.now)
+
+    # Running ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT. Call it in the main thread."""
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_hangup)
+        self.start()
+        notify("READY=1")
+        _log.info("event=ready config=%s state_dir=%s", self.config.path, self.config.state_dir)
+        self.sender.warm_up()
+        every = min(_TURN_S, watchdog_interval_s() or _TURN_S)
+        while not self._stop.is_set():
+            self._wake.wait(every)
+            self._wake.clear()
+            if self._hangup:
+                self._hangup = False
+                self.reload()
+            self.supervise()
+        notify("STOPPING=1")
+        self.stop()
+
+    def start(self) -> None:
+        """Start every thread; returns when the agent is armed."""
+        self.engine_thread.start()
+        self.sources.start()
+        self.sender.start()
+        self._start_web()
+
+    def stop(self) -> None:
+        """End within 5 s, nothing lost: what is in the inbox is committed, an attempt under way may finish."""
+        _log.info("event=stopping")
+        self.sources.stop()
+        self.engine_thread.stop(1.0)
+        self.sender.stop(1.5)
+        if self._web is not None:
+            self._web.stop()
+        try:
+            self.outbox.close()
+        except sqlite3.Error as error:
+            _log.error("event=close_failed error=%r", str(error))
+        self._lock.release()
+
+    def _on_stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+        self._wake.set()
+
+    def _on_hangup(self, _signal: int, _frame: FrameType | None) -> None:
+        self._hangup = True
+        self._wake.set()
+
+    # Supervising --------------------------------------------------------------------------------------------------
+
+    def supervise(self) -> None:
+        """One turn, each second: restart what died, feed the watchdog, note faults, look after files."""
+        now = self.clock.now()
+        parts: tuple[EngineThread | Sender, ...] = (self.engine_thread, self.sender)
+        for part in parts:
+            if not part.alive():
+                _log.error("event=thread_died part=%s", type(part).__name__)
+                part.start()
+        if not self.unhealthy():
+            notify("WATCHDOG=1")
+        if self._web is None and now >= self._web_try_at:
+            self._start_web()
+        if self.auth.changed():
+            _log.info("event=auth_code_changed")
+            self.sender.auth_changed()
+        if now >= self._prune_at:
+            self._prune_at = now + _PRUNE_EVERY
+            self._prune()
+        self.faults.mirror_all(current_faults(self), now)
+
+    def unhealthy(self) -> list[str]:
+        """Return the names of threads that do not beat."""
+        now = self.clock.now()
+        beats = {"engine": self.engine_thread.beat_at, "sender": self.sender.beat_at, **self.sources.beats()}
+        dead = {
+            "engine": not self.engine_thread.alive(),
+            "sender": not self.sender.alive(),
+        }
+        return [name for name, beat_at in beats.items() if now - beat_at > HUNG_AFTER or dead.get(name)]
+
+    def _prune(self) -> None:
+        keep = self.config.agent
+        try:
+            self.outbox.prune(keep.keep_rows, keep.keep_events, keep.max_events)
+        except sqlite3.Error as error:
+            _log.warning("event=prune_failed error=%r", str(error))
+
+    def _start_web(self) -> None:
+        if not self.config.web.listen:
+            return
+        from edge_agent.web.server import WebServer  # noqa: PLC0415 - not where it is turned off
+
+        host, port = split_listen(self.config.web.listen)
+        web = WebServer(self.view, host=host, port=port, hosts=self.config.web.hosts, token=lambda: self.view.token)
+        try:
+            web.start()
+        except OSError as error:
+            self._web_try_at = self.clock.now() + _WEB_RETRY
+            what = f"web: {self.config.web.listen} cannot be listened on: {error.strerror or error}"
+            self.faults.set(what, self.clock.now(), "free the port, or set web.listen to another")
+        else:
+            self._web = web
+            self.faults.clear("web")
+
+    # Reloading ----------------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read the configuration again; a bad one is refused, and the old one stays."""
+        notify("RELOADING=1")
+        try:
+            config = self._reload()
+        except ConfigError as error:
+            self._refuse([str(problem) for problem in error.problems])
+        else:
+            if config.state_dir != self.config.state_dir:
+                self._refuse(["agent.state_dir cannot change while the agent runs; restart it"])
+            else:
+                self._apply(config)
+                self.faults.clear("config")
+                _log.info("event=reloaded config=%s", config.path)
+        notify("READY=1")
+
+    def _refuse(self, problems: list[str]) -> None:
+        for problem in problems:
+            _log.error("event=reload_refused problem=%r", problem)
+        what = f"config: the changed configuration was refused: {problems[0]}"
+        self.faults.set(what, self.clock.now(), "run edge-agent check, mend the file, and reload")
+
+    def _apply(self, config: Config) -> None:
+        old, self.config = self.config, config
+        self.clock.trusted = config.agent.clock == "trusted"
+        logging.getLogger("edge_agent").setLevel(config.agent.log_level.upper())
+        self.auth.configure(config)
+        self._replace_engine(engine_settings(config))
+        self.sender.configure(config.iotcall.rules, self._client)
+        if (old.sources, old.mqtt, old.passwords, old.agent.name) != (
+            config.sources, config.mqtt, config.passwords, config.agent.name,
+        ):  # fmt: skip
+            self.sources.stop()
+            self.desk.keep(config.sources)
+            self.sources = self._supervisor(config)
+            self.sources.start()
+        if old.web != config.web and self._web is not None:
+            self._web.stop()
+            self._web = None
+        if self._web is None:
+            self._start_web()
+
+    def _replace_engine(self, settings: EngineSettings) -> None:
+        done = threading.Event()
+
+        def replace() -> None:
+            self.engine_thread.replace(settings)
+            self.outbox.keep_records(self.engine_thread.engine.records())
+            done.set()
+
+        self.inbox.put(replace)
+        done.wait(5.0)

@@ -1,0 +1,60 @@
+"""Which faults the state of a running agent amounts to, in plain words and with what to do about each."""
+
+from typing import TYPE_CHECKING
+
+from edge_agent.core.fields import SECOND, format_duration
+
+if TYPE_CHECKING:
+    from edge_agent.agent import Agent
+
+_OPENING = 2 * SECOND
+"""A source that is being opened is no fault yet."""
+_FULL = 8_000
+
+Faults = dict[str, tuple[str, str]]
+"""{subject: (what, hint)}"""
+
+
+def current_faults(agent: "Agent") -> Faults:
+    """Return the faults that are seen by looking: those of sources, delivery, the disk and the queue."""
+    return {**_sources(agent), **_delivery(agent), **_storage(agent)}
+
+
+def _sources(agent: "Agent") -> Faults:
+    now = agent.clock.now()
+    return {
+        f"source {name}": (f"source {name}: {link.error}", link.hint)
+        for name, link in agent.desk.links().items()
+        if not link.online and now - link.since >= _OPENING
+    }
+
+
+def _delivery(agent: "Agent") -> Faults:
+    faults: Faults = {}
+    summary = agent.outbox.summary()
+    if summary.waiting_auth:
+        what = f"auth: IoTCall refuses the AuthCode; {summary.waiting_auth} calls wait"
+        faults["auth"] = (what, "compare it with the console's account page; it is read again when its file changes")
+    if agent.sender.reachable is False and summary.waiting_line:
+        what = f"iotcall: {agent.config.iotcall.base_url} cannot be reached; {summary.waiting_line} calls wait"
+        faults["iotcall"] = (what, "check the router and the name servers; the calls go out when the line is back")
+    if agent.sender.clock_suspect:
+        what = "clock: TLS fails as if this machine's date were wrong"
+        faults["clock"] = (what, "let the machine reach a time server, or set the clock")
+    for rule, error in summary.failed_rules.items():
+        if rule in agent.config.iotcall.rules:
+            what = f"rule {rule}: its last call was not delivered: {error}"
+            faults[f"rule {rule}"] = (what, "compare its url_key with the console; then edge-agent outbox retry")
+    return faults
+
+
+def _storage(agent: "Agent") -> Faults:
+    faults: Faults = {}
+    error = agent.engine_thread.commit_error or agent.store.trouble
+    if error is not None:
+        faults["disk"] = (f"disk: the outbox cannot be written: {error}", "make room, or look at the SD card")
+    waiting = len(agent.inbox)
+    if waiting >= _FULL:
+        age = format_duration(max(agent.clock.now() - agent.engine_thread.beat_at, 0))
+        faults["queue"] = (f"queue: {waiting} readings wait for the engine (last turn {age} ago)", "fewer readings")
+    return faults

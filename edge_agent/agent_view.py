@@ -1,0 +1,170 @@
+"""The running agent as the web room and the commands see it: views made on demand, commands put into the inbox."""
+
+from typing import TYPE_CHECKING, Any
+
+from edge_agent import __version__
+from edge_agent.core.fields import SECOND
+from edge_agent.core.reading import Reading, Value
+from edge_agent.core.times import iso
+from edge_agent.delivery.policy import CallState
+from edge_agent.web.token import load_token
+from edge_agent.web.view import Counters, Refused
+
+if TYPE_CHECKING:
+    from edge_agent.agent import Agent
+
+
+class AgentView:
+    """Read by many threads, owned by none: it keeps nothing but the token."""
+
+    def __init__(self, agent: "Agent") -> None:
+        self._agent = agent
+        self.name = agent.config.agent.name
+        self.token = load_token(agent.config.state_dir)
+
+    def _iso(self, at: int | None) -> str | None:
+        agent = self._agent
+        return None if at is None else iso(agent.clock.wall_at(at), agent.config.zone())
+
+    # Views --------------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Return what `status --json` prints."""
+        agent = self._agent
+        waits = agent.outbox.summary()
+        last = agent.sender.last_success_wall
+        return {
+            "agent": agent.config.agent.name,
+            "version": __version__,
+            "uptime_s": round((agent.clock.now() - agent.started_at) / SECOND, 1),
+            "sources": self._sources(),
+            "points": self._points(),
+            "alarms": self._alarms(),
+            "outbox": waits.counts,
+            "iotcall": {
+                "reachable": agent.sender.reachable,
+                "auth_ok": not waits.waiting_auth,
+                "last_success_at": None if last is None else iso(last, agent.config.zone()),
+            },
+            "faults": [
+                {"what": fault.what, "since": self._iso(fault.since), "hint": fault.hint}
+                for fault in agent.faults.all()
+            ],
+        }
+
+    def _sources(self) -> dict[str, Any]:
+        agent = self._agent
+        links = agent.desk.links()
+        stats = agent.engine_thread.engine.stats
+        found = {}
+        for name, settings in agent.config.sources.items():
+            link, counted = links.get(name), stats.get(name)
+            refused = agent.desk.refused.get(name, 0)
+            found[name] = {
+                "type": settings.type,
+                "online": link is not None and link.online,
+                "readings": (counted.readings if counted else 0) + refused,
+                "bad_readings": (counted.bad if counted else 0) + refused,
+                "last_reading_at": self._iso(counted.last_at if counted else None),
+                "error": link.error if link is not None and not link.online else None,
+            }
+        return found
+
+    def _points(self) -> dict[str, Any]:
+        return {
+            point.name: {"value": point.value, "quality": "good" if point.good else "bad", "at": self._iso(point.at)}
+            for point in list(self._agent.engine_thread.engine.points.values())
+            if point.at is not None
+        }
+
+    def _alarms(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "alarm": alarm.name,
+                "instance": alarm.instance,
+                "state": str(alarm.state),
+                "since": self._iso(alarm.since),
+                "acknowledged": False,
+                "shelved_until": None,
+            }
+            for alarm in list(self._agent.engine_thread.engine.alarms.values())
+        ]
+
+    def outbox(self, state: str | None, limit: int | None) -> list[dict[str, Any]]:
+        """Return rows of the outbox."""
+        agent = self._agent
+        return [call.as_json(agent.clock, agent.config.zone()) for call in agent.outbox.rows(state, limit)]
+
+    def events(self, before: int | None, limit: int) -> tuple[list[dict[str, Any]], int | None]:
+        """Return events newest first, and the cursor of what is older."""
+        zone = self._agent.config.zone()
+        rows = self._agent.outbox.events(before, limit)
+        events = [
+            {
+                "id": row["id"],
+                "time": iso(row["wall"], zone),
+                **{key: row[key] for key in ("event", "alarm", "instance", "rule", "reason")},
+            }
+            for row in rows
+        ]
+        return events, rows[-1]["id"] if len(rows) == limit else None
+
+    def unhealthy(self) -> list[str]:
+        """Return the names of threads that do not beat."""
+        return self._agent.unhealthy()
+
+    def counters(self) -> Counters:
+        """Return the numbers for /metrics."""
+        agent = self._agent
+        tally = agent.sender.tally
+        sources = self._sources()
+        return Counters(
+            readings={
+                name: (each["readings"] - each["bad_readings"], each["bad_readings"]) for name, each in sources.items()
+            },
+            online={name: each["online"] for name, each in sources.items()},
+            alarms=[(each["alarm"], each["instance"], each["state"]) for each in self._alarms()],
+            calls=agent.outbox.summary().counts,
+            attempts=dict(tally.attempts),
+            delay_buckets=tuple(tally.delays),
+            delay_sum_s=tally.delay_sum_s,
+            queue_depth=len(agent.inbox),
+        )
+
+    # Commands -----------------------------------------------------------------------------------------------------
+
+    def inject(self, point: str, value: Value | None) -> int:
+        """Put a reading into the engine."""
+        agent = self._agent
+        reason = agent.engine_thread.engine.refuses(point)
+        if reason is not None:
+            raise Refused(404, reason)
+        agent.inbox.put(Reading(point, value, agent.clock.now(), "" if value is not None else "injected"))
+        return 1
+
+    def call(self, rule: str) -> dict[str, Any]:
+        """Trigger a rule, one attempt now."""
+        if rule not in self._agent.config.iotcall.rules:
+            raise Refused(404, f"no IoTCall rule is called {rule!r}")
+        row, outcome = self._agent.sender.call_by_hand(rule)
+        return {"result": str(outcome.result), "message": outcome.message, "id": row}
+
+    def retry(self, row: int) -> int:
+        """Make a call due now."""
+        if not self._agent.outbox.retry(row):
+            raise self._refused(row, "retried")
+        self._agent.sender.retried()
+        return 1
+
+    def cancel(self, row: int) -> int:
+        """Withdraw a call."""
+        if not self._agent.outbox.cancel(row):
+            raise self._refused(row, "withdrawn")
+        return 1
+
+    def _refused(self, row: int, what: str) -> Refused:
+        call = self._agent.outbox.get(row)
+        if call is None:
+            return Refused(404, f"there is no call {row}")
+        state = "being sent" if call.sending else CallState(call.state)
+        return Refused(409, f"call {row} is {state} and cannot be {what}")

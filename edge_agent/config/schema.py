@@ -1,0 +1,110 @@
+"""The JSON Schema (draft 2020-12) of the configuration, made from the models, as editors need it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from edge_agent.config.settings import AgentSettings
+from edge_agent.core.fields import DURATION_SCHEMA, NAME_PATTERN, Settings, format_duration
+from edge_agent.core.settings import TESTS, AlarmSettings, ScheduleSettings
+from edge_agent.iotcall.settings import IotcallSettings, RuleSettings
+from edge_agent.sources import registry
+from edge_agent.sources.base import SourceSettings
+from edge_agent.sources.broker import BrokerSettings
+from edge_agent.web.settings import WebSettings
+
+Schema = dict[str, Any]
+
+
+def config_schema() -> Schema:
+    """Return the schema of the whole file. What this version does not support is not in it."""
+    models: dict[str, type[Settings]] = {
+        "agent": AgentSettings,
+        "iotcall": IotcallSettings,
+        "rule": RuleSettings,
+        "broker": BrokerSettings,
+        "alarm": AlarmSettings,
+        "schedule": ScheduleSettings,
+        "web": WebSettings,
+    }
+    definitions = {name: _table(model) for name, model in models.items()}
+    definitions["alarm"]["oneOf"] = [{"required": [test]} for test in TESTS]
+    definitions["iotcall"]["properties"]["rules"] = _named("rule")
+    types = {f"source-{name}": _source(name) for name in registry.names()}
+    definitions |= types
+    definitions["source"] = {
+        "type": "object",
+        "properties": {"type": {"enum": registry.names()}},
+        "required": ["type"],
+        "oneOf": [_reference(name) for name in types],
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The configuration of edge-agent",
+        "type": "object",
+        "additionalProperties": False,
+        "minProperties": 1,
+        "properties": {
+            "agent": _reference("agent"),
+            "iotcall": _reference("iotcall"),
+            "mqtt": _named("broker"),
+            "sources": _named("source"),
+            "alarms": _named("alarm"),
+            "schedules": _named("schedule"),
+            "web": _reference("web"),
+        },
+        "$defs": definitions,
+    }
+
+
+def _reference(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _named(name: str) -> Schema:
+    names = {"pattern": NAME_PATTERN, "maxLength": 64}
+    return {"type": "object", "propertyNames": names, "additionalProperties": _reference(name)}
+
+
+def _source(name: str) -> Schema:
+    settings: type[SourceSettings] = registry.source_type(name).settings
+    schema = _table(settings)
+    schema["properties"]["type"] = {"const": name}
+    schema["required"] = sorted({"type", *schema.get("required", [])})
+    return schema
+
+
+def _table(model: type[Settings]) -> Schema:
+    """Return a table's schema by itself: without references, nulls and titles, durations as people write them."""
+    schema = model.model_json_schema(mode="validation", by_alias=True)
+    definitions = schema.pop("$defs", {})
+    tidy: Schema = _tidy(schema, lambda reference: definitions[reference.rpartition("/")[2]])
+    return tidy
+
+
+def _tidy(schema: Any, resolve: Callable[[str], Any]) -> Any:
+    if isinstance(schema, list):
+        return [_tidy(item, resolve) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        schema = {**resolve(schema["$ref"]), **{key: value for key, value in schema.items() if key != "$ref"}}
+    tidy = {key: _tidy(value, resolve) for key, value in schema.items() if key != "title" or isinstance(value, dict)}
+    if "ge" in tidy:
+        tidy["minimum"] = tidy.pop("ge")  # pydantic's own word for a limit behind a validator
+    if "patternProperties" in tidy:
+        tidy["additionalProperties"] = False
+    choices = [choice for choice in tidy.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        tidy = {**choices[0], **{key: value for key, value in tidy.items() if key != "anyOf"}}
+    elif choices:
+        tidy["anyOf"] = choices
+    return _with_default(tidy)
+
+
+def _with_default(schema: Schema) -> Schema:
+    """Return a key's schema with its default as it would be written in the file, or none."""
+    if schema.get("default", "") is None:
+        del schema["default"]
+    elif isinstance(schema.get("default"), int) and DURATION_SCHEMA["anyOf"][0] in schema.get("anyOf", ()):
+        schema["default"] = format_duration(schema["default"]) if schema["default"] else "0s"
+    return schema

@@ -1,0 +1,132 @@
+"""Rows of the outbox as values, and as the JSON that commands and the API show."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any, Protocol
+
+from edge_agent.core.events import AlarmRecord, EventKind, Owed, State
+from edge_agent.core.times import iso
+
+
+class Clocks(Protocol):
+    """What delivery must know of time; `edge_agent.system.clock.Clock` is one."""
+
+    boot_id: str
+
+    def now(self) -> int:
+        """Return CLOCK_BOOTTIME in microseconds."""
+
+    def wall(self) -> int:
+        """Return Unix time in microseconds."""
+
+    def synced(self) -> bool:
+        """Return whether the wall clock is known to be right."""
+
+    def observe(self, date: datetime) -> None:
+        """Take the Date header of an answer of IoTCall."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A row: one request to trigger a rule. Instants `_boot` and `_at` are of boot `boot_id`, in microseconds."""
+
+    id: int
+    kind: str
+    rule: str
+    alarm: str | None
+    instance: str | None
+    episode: int
+    origin: str
+    """`call`, `repeat`, or `hand`."""
+    priority: int
+    state: str
+    reason: str
+    boot_id: str
+    created_boot: int
+    created_wall: int
+    created_synced: bool
+    attempts: int
+    strikes: int
+    next_attempt_at: int | None
+    sending: bool
+    last_result: str | None
+    last_error: str | None
+    ambiguous: tuple[int, ...]
+    """The instants of attempts whose answer is unknown."""
+    finished_wall: int | None
+    activation_id: str | None
+    outcome: str | None
+    parent: int | None
+
+    def age(self, clocks: Clocks) -> int:
+        """Return for how long it is known to have existed, in microseconds.
+
+        Time switched off counts only where the wall clock was right before and after.
+        """
+        if self.boot_id == clocks.boot_id:
+            return clocks.now() - self.created_boot
+        if self.created_synced and clocks.synced():
+            return max(clocks.wall() - self.created_wall, 0)
+        return clocks.now()
+
+    def as_json(self, clocks: Clocks, zone: tzinfo) -> dict[str, Any]:
+        """Return the object of `outbox list --json`."""
+        skew = clocks.wall() - clocks.now()
+        this_boot = self.boot_id == clocks.boot_id
+        created = self.created_boot + skew if this_boot else self.created_wall
+        due = self.next_attempt_at
+        waiting = self.state == "waiting" and due is not None and this_boot
+        placed = self.finished_wall if self.state == "placed" else None
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "rule": self.rule,
+            "alarm": self.alarm,
+            "instance": self.instance,
+            "state": self.state,
+            "reason": self.reason or None,
+            "created_at": iso(created, zone),
+            "attempts": self.attempts,
+            "next_attempt_at": iso(due + skew, zone) if waiting and due is not None else None,
+            "last_error": self.last_error,
+            "last_result": self.last_result,
+            "ambiguous": bool(self.ambiguous),
+            "placed_at": None if placed is None else iso(placed, zone),
+            "activation_id": self.activation_id,
+            "outcome": self.outcome,
+            "parent": self.parent,
+        }
+
+
+def call_of(row: sqlite3.Row) -> Call:
+    """Return a row of the table `calls` as a value."""
+    values = dict(row)
+    values["created_synced"] = bool(values["created_synced"])
+    values["sending"] = bool(values["sending"])
+    values["ambiguous"] = tuple(json.loads(values["ambiguous"]))
+    return Call(**values)
+
+
+def alarm_key(alarm: str, instance: str | None) -> str:
+    """Return the key of an alarm instance in the table `alarms`."""
+    return json.dumps([alarm, instance], ensure_ascii=False)
+
+
+def dump_record(record: AlarmRecord) -> str:
+    """Return an alarm record as JSON."""
+    owed = record.owed and {"kind": record.owed.kind, "rules": record.owed.rules}
+    fields = {name: getattr(record, name) for name in AlarmRecord.__slots__}
+    return json.dumps({**fields, "owed": owed}, ensure_ascii=False)
+
+
+def load_record(text: str) -> AlarmRecord:
+    """Return the alarm record that `dump_record` wrote.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    fields = json.loads(text)
+    owed = fields["owed"] and Owed(EventKind(fields["owed"]["kind"]), tuple(fields["owed"]["rules"]))
+    return AlarmRecord(**{**fields, "state": State(fields["state"]), "owed": owed})

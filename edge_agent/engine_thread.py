@@ -1,0 +1,142 @@
+"""The engine's thread: takes from the inbox, feeds the engine, commits, and only then acknowledges."""
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from edge_agent.core.engine import Engine, EngineSettings
+from edge_agent.core.events import Changes, Event
+from edge_agent.core.fields import SECOND
+from edge_agent.core.reading import Reading
+from edge_agent.delivery.rows import Clocks
+from edge_agent.inbox import Inbox, Item
+
+_log = logging.getLogger(__name__)
+_MAX_WAIT_S = 1.0
+_RETRY_COMMIT_S = 1.0
+
+
+class Commits(Protocol):
+    """The outbox, as the engine's thread needs it."""
+
+    def commit(self, changes: Changes) -> None:
+        """Write changes; on disk when it returns."""
+
+
+class EngineThread:
+    """Owns the engine while it runs. `calls_made()` is called after a commit that holds calls."""
+
+    def __init__(
+        self, engine: Engine, inbox: Inbox, outbox: Commits, clocks: Clocks, calls_made: Callable[[], None]
+    ) -> None:
+        self.engine = engine
+        self._inbox = inbox
+        self._outbox = outbox
+        self._clocks = clocks
+        self._calls_made = calls_made
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self.beat_at = clocks.now()
+        self.commit_error: str | None = None
+        """Why the last commit failed; None: it did not."""
+
+    def start(self) -> None:
+        """Start the thread; also after it died."""
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def alive(self) -> bool:
+        """Return whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def stop(self, timeout_s: float) -> None:
+        """Serve what is in the inbox, commit, and end."""
+        self._stopping = True
+        self._inbox.wake()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def replace(self, settings: EngineSettings) -> None:
+        """Go on with other settings and the same memory. Call it as a command of the inbox."""
+        self._commit([])
+        old, now = self.engine, self._clocks.now()
+        triggers = {rule: budget.triggers() for rule, budget in old.desk.budgets.items()}
+        self.engine = Engine(settings, now, old.records(), triggers)
+        self.engine.carry_over(old)
+
+    def _run(self) -> None:
+        self.engine.tick(self._clocks.now())
+        self._commit([])
+        while True:
+            stopping = self._stopping
+            self._step(0.0 if stopping else self._patience())
+            if stopping and not len(self._inbox):
+                return
+
+    def _patience(self) -> float:
+        deadline = self.engine.deadline()
+        if deadline is None:
+            return _MAX_WAIT_S
+        return max(0.0, min((deadline - self._clocks.now()) / SECOND, _MAX_WAIT_S))
+
+    def _step(self, timeout_s: float) -> None:
+        """One batch: everything in it is one commit."""
+        items, empty = self._inbox.take(timeout_s)
+        now = self._clocks.now()
+        for item in items:
+            if isinstance(item, Reading):
+                self._feed(item)
+            else:
+                item()
+        if empty and not len(self._inbox):
+            self.engine.tick(now)
+        self._commit(items)
+        self.beat_at = self._clocks.now()
+
+    def _feed(self, reading: Reading) -> None:
+        try:
+            self.engine.feed(reading)
+        except Exception:  # noqa: BLE001 - the top of a thread: one reading must not stop the others
+            _log.exception("event=engine_refused point=%r", reading.point[:80])
+
+    def _commit(self, items: list[Item]) -> None:
+        changes = self.engine.take()
+        if changes:
+            self._write(changes)
+            for event in changes.events:
+                _tell(event)
+            if any(event.rule is not None for event in changes.events):
+                self._calls_made()
+        for item in items:
+            if isinstance(item, Reading) and item.done is not None:
+                item.done()
+
+    def _write(self, changes: Changes) -> None:
+        """Commit, however long it takes: what is not on disk is not acknowledged, so nothing of it is lost."""
+        while True:
+            try:
+                self._outbox.commit(changes)
+            except (sqlite3.Error, OSError) as error:
+                if self.commit_error is None:
+                    _log.error("event=commit_failed error=%r", str(error))
+                self.commit_error = str(error)
+                self.beat_at = self._clocks.now()
+                if self._stopping:
+                    return
+                time.sleep(_RETRY_COMMIT_S)
+            else:
+                self.commit_error = None
+                return
+
+
+def _tell(event: Event) -> None:
+    """Log an event: one line."""
+    level = logging.WARNING if event.kind in ("raised", "call", "repeat", "suppressed") else logging.INFO
+    _log.log(
+        level,
+        "event=%s alarm=%s instance=%s rule=%s reason=%r",
+        event.kind, event.alarm, event.instance or "-", event.rule or "-", event.reason,
+    )  # fmt: skip

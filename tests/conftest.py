@@ -1,0 +1,48 @@
+"""One seed for everything random in a run, told at its start; hypothesis without deadlines (machines are slow)."""
+
+import os
+import random
+
+import pytest
+from hypothesis import settings
+
+_SEED = pytest.StashKey[int]()
+
+settings.register_profile("dev", deadline=None, print_blob=True)
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=False)
+
+
+def _on_ci() -> bool:
+    return os.environ.get("CI", "").lower() in {"1", "true"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed: EDGE_AGENT_SEED repeats a run.
+
+    hypothesis gets it only in CI or where it was asked for: with a seed it does not look up the failures it remembers.
+    """
+    settings.load_profile("ci" if _on_ci() else "dev")
+    given = os.environ.get("EDGE_AGENT_SEED")
+    config.stash[_SEED] = int(given) if given else random.SystemRandom().randrange(2**32)
+    if (given or _on_ci()) and config.getoption("hypothesis_seed", None) is None:
+        config.option.hypothesis_seed = str(config.stash[_SEED])
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Print the seed before the first test, also under -q, which leaves pytest's own header out."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(_seeds(session.config))
+
+
+def _seeds(config: pytest.Config) -> str:
+    line = f"seed: EDGE_AGENT_SEED={config.stash[_SEED]}"
+    forced = config.getoption("hypothesis_seed", None)
+    return line if forced is None else f"{line} --hypothesis-seed={forced}"
+
+
+@pytest.fixture(scope="session")
+def seed(pytestconfig: pytest.Config) -> int:
+    """Return the run's seed, for `random.Random(seed)` in tests that place their faults at random."""
+    return pytestconfig.stash[_SEED]
