@@ -24,31 +24,8 @@ def with_absolute_files(settings: Model, folder: Path) -> Model:
     return settings.replaced(**{key: str(folder / file) for key, file in files.items()})
 
 
-def read_iotcall_secret(problems: Problems, settings: IotcallSettings, env: Mapping[str, str]) -> Secret | None:
-    """Return the AuthCode, and look at the other files; report what is unfit."""
-    path = ("iotcall",)
-    _look_at_files(problems, path, settings)
-    try:
-        return read_auth_code(settings, env)
-    except SecretError as error:
-        problems.add((*path, "auth_code_file"), str(error), error.hint)
-        return None
-
-
-def read_broker_secret(
-    problems: Problems, name: str, settings: BrokerSettings, env: Mapping[str, str]
-) -> Secret | None:
-    """Return a broker's password if it has one, and look at the other files; report what is unfit."""
-    path = ("mqtt", name)
-    _look_at_files(problems, path, settings)
-    try:
-        return read_password(name, settings, env)
-    except SecretError as error:
-        problems.add((*path, "password_file"), str(error), error.hint)
-        return None
-
-
-def _look_at_files(problems: Problems, path: KeyPath, settings: Settings) -> None:
+def look_at_files(problems: Problems, path: KeyPath, settings: Settings) -> None:
+    """Report files of certificates and keys that are not there, cannot be read, or are open to others."""
     for key, secret in _LOOKED_AT.items():
         file = getattr(settings, key, None)
         if file is None:
@@ -57,3 +34,23 @@ def _look_at_files(problems: Problems, path: KeyPath, settings: Settings) -> Non
             check_file(Path(file), secret=secret)
         except SecretError as error:
             problems.add((*path, key), str(error), error.hint)
+
+
+def read_iotcall_secret(problems: Problems, settings: IotcallSettings, env: Mapping[str, str]) -> Secret | None:
+    """Return the AuthCode; report it if it is missing or unfit."""
+    try:
+        return read_auth_code(settings, env)
+    except SecretError as error:
+        problems.add(("iotcall", "auth_code_file"), str(error), error.hint)
+        return None
+
+
+def read_broker_secret(
+    problems: Problems, name: str, settings: BrokerSettings, env: Mapping[str, str]
+) -> Secret | None:
+    """Return a broker's password if it has one; report it if it is unfit."""
+    try:
+        return read_password(name, settings, env)
+    except SecretError as error:
+        problems.add(("mqtt", name, "password_file"), str(error), error.hint)
+        return None

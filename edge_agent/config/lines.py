@@ -31,17 +31,21 @@ def key_lines(text: str) -> dict[Path, int]:
 
     Raises:
         TooDeepError: before the depth can become a burden, here or to tomllib.
-        ValueError: where the text is no TOML after all.
+        ScanError: where the text is no TOML after all.
     """
     return _Scanner(text.replace("\r\n", "\n")).scan()
 
 
-class TooDeepError(ValueError):
-    """Tables or lists within each other, further than any configuration needs; `line` is where."""
+class ScanError(ValueError):
+    """What cannot be TOML; `line` is where the scanner stood."""
 
     def __init__(self, line: int) -> None:
-        super().__init__(f"nested too deeply in line {line}")
+        super().__init__(f"cannot read line {line}")
         self.line = line
+
+
+class TooDeepError(ScanError):
+    """Tables or lists within each other, further than any configuration needs."""
 
 
 class _Scanner:
@@ -170,13 +174,13 @@ class _Scanner:
 
     def _expect(self, token: str) -> None:
         if not self._peek(token):
-            raise ValueError(f"no {token} in line {self._current_line()}")
+            raise ScanError(self._current_line())
         self._at += len(token)
 
     def _take(self, pattern: re.Pattern[str]) -> str:
         found = pattern.match(self._text, self._at)
         if found is None:
-            raise ValueError(f"cannot read line {self._current_line()}")
+            raise ScanError(self._current_line())
         self._at = found.end()
         return found.group()
 

@@ -10,7 +10,7 @@ from edge_agent.config import references
 from edge_agent.config.document import read_document
 from edge_agent.config.errors import ConfigError, Problems
 from edge_agent.config.examples import example_of, source_example
-from edge_agent.config.files import read_broker_secret, read_iotcall_secret, with_absolute_files
+from edge_agent.config.files import look_at_files, read_broker_secret, read_iotcall_secret, with_absolute_files
 from edge_agent.config.lines import Path as KeyPath
 from edge_agent.config.secrets import Secret
 from edge_agent.config.settings import AgentSettings, Config, default_state_dir
@@ -164,21 +164,25 @@ class _Loader:
         return source
 
     def _source_type(self, path: KeyPath, name: object) -> SourceType | None:
+        """Return a source's type; only its own module is imported."""
         at = (*path, "type")
+        try:
+            if isinstance(name, str):
+                return registry.source_type(name)
+        except KeyError:
+            pass
+        except (ImportError, AttributeError) as error:  # a plug-in, or what it needs, is not installed
+            self._problems.add(at, f"{quote(name)} cannot be loaded: {error}", "install what this type needs")
+            return None
         known = registry.names()
         choice = either(map(quote, known))
         if name is None:
             self._problems.add(at, "is missing", f"add type = {choice}")
-        elif not isinstance(name, str):
-            self._problems.add(at, f"is {kind(name)}", f"must be {choice}")
-        elif name not in known:
+        elif isinstance(name, str):
             hint = did_you_mean(name, known, f"take {choice}")
             self._problems.add(at, f"there is no source type {quote(name)}", hint)
         else:
-            try:
-                return registry.source_type(name)
-            except (ImportError, AttributeError, KeyError) as error:  # a plug-in, or what it needs, is not installed
-                self._problems.add(at, f"{quote(name)} cannot be loaded: {error}", "install what this type needs")
+            self._problems.add(at, f"is {kind(name)}", f"must be {choice}")
         return None
 
     def _check_alarms(self, sources: Mapping[str, SourceSettings | None]) -> None:
@@ -203,15 +207,20 @@ class _Loader:
 
     def _auth_code(self, settings: IotcallSettings | None) -> Secret | None:
         """Return the AuthCode; without an IoTCall rule none is needed."""
-        needed = settings is not None and (self._tables("iotcall", "rules") or settings.auth_code_file is not None)
-        return read_iotcall_secret(self._problems, settings, self._env) if settings is not None and needed else None
+        if settings is None:
+            return None
+        look_at_files(self._problems, ("iotcall",), settings)
+        needed = self._tables("iotcall", "rules") or settings.auth_code_file is not None
+        return read_iotcall_secret(self._problems, settings, self._env) if needed else None
 
     def _passwords(self, brokers: Mapping[str, BrokerSettings | None]) -> dict[str, Secret]:
-        passwords = {
-            name: read_broker_secret(self._problems, name, settings, self._env)
-            for name, settings in _right(brokers).items()
-        }
-        return {name: password for name, password in passwords.items() if password is not None}
+        passwords = {}
+        for name, settings in _right(brokers).items():
+            look_at_files(self._problems, ("mqtt", name), settings)
+            password = read_broker_secret(self._problems, name, settings, self._env)
+            if password is not None:
+                passwords[name] = password
+        return passwords
 
 
 def _right(tables: Mapping[str, Model | None]) -> dict[str, Model]:

@@ -72,7 +72,7 @@ class _Table(typing.Generic[Model]):
                 self._add(place, message, hint)
 
     def _add(self, place: Path, message: str, hint: str) -> None:
-        """Add what a validator says; of a whole table, the key is the word with which it begins, as in `fields.door`."""
+        """Add what a validator says; of a whole table, its first word is the key, as in `fields.door`."""
         value = _at(self._table, place)
         first, _, rest = message.partition(" ")
         about: Path = ()

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
+from paho.mqtt import MQTTException
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -48,6 +49,8 @@ _MAX_PACKET = MAX_PAYLOAD + (1 << 17)
 _MAX_UNSUBSCRIBED = 100
 _TAKEN_OVER = 0x8E
 _QOS_2 = 0x04
+_UNREADABLE = (struct.error, IndexError, KeyError, ValueError)
+"""What paho raises on packets that are none."""
 _PUBACK = struct.Struct("!BBH")
 
 
@@ -127,6 +130,7 @@ class MqttDriver:
         self._poll = select.poll()
         self._intake: Intake | None = None
         self._error: SourceError | None = None
+        self._connected = False
         self._asked: dict[int, str] = {}
         self._refused: set[str] = set()
         self._wire_fd = -1
@@ -143,6 +147,7 @@ class MqttDriver:
         addresses = self._look_up.addresses(settings.host, settings.tcp_port)
         wiring = Wiring(settings.host, tls_context(settings), _CONNECT_S)
         self._error = None
+        self._connected = False
         self._asked.clear()
         self._refused.clear()
         self._unsubscribed.clear()
@@ -201,7 +206,7 @@ class MqttDriver:
                     client.loop_read()
                     if client.socket() is None or self._error is not None:
                         return
-        except MalformedPacketError as error:
+        except (MalformedPacketError, MQTTException, *_UNREADABLE) as error:
             raise SourceError(f"the broker sent what is no MQTT: {error}", "is that an MQTT broker's port?") from error
 
     def close(self) -> None:
@@ -266,6 +271,7 @@ class MqttDriver:
         if reason.is_failure:
             self._error = _refusal(str(reason), self._settings, self._client_id)
             return
+        self._connected = True
         for topic_filter in self._filters:
             self._subscribe(client, topic_filter)
 
@@ -354,7 +360,7 @@ class MqttDriver:
             return
         self._misc_at = now + 1.0
         client.loop_misc()
-        if (self._asked or not client.is_connected()) and now > self._granted_by and self._error is None:
+        if (self._asked or not self._connected) and now > self._granted_by and self._error is None:
             self._error = SourceError("the broker does not answer", "is that an MQTT broker's port?")
         if self._refused and now > self._again_at:
             self._again_at = now + _AGAIN_S
@@ -363,6 +369,11 @@ class MqttDriver:
                 self._subscribe(client, topic_filter)
 
     def _closed(self) -> SourceError:
+        if not self._connected:
+            return SourceError(
+                "the broker closed the connection before it was set up",
+                f'is that its port (with tls its TLS port)? Or set version = "{_other_version(self._settings)}"',
+            )
         return SourceError(
             "the connection to the broker was lost",
             f"if that happens again and again: does another client use the client_id {self._client_id}?",
@@ -382,10 +393,14 @@ def _refusal(reason: str, settings: BrokerSettings, client_id: str) -> SourceErr
     if reason in ("Not authorized", "Bad user name or password"):
         hint = "check username and the password" if settings.username else "the broker wants a username and password"
     elif reason == "Unsupported protocol version":
-        hint = f'set version = "{"3.1.1" if settings.version == "5" else "5"}"'
+        hint = f'set version = "{_other_version(settings)}"'
     elif reason == "Client identifier not valid":
         hint = f"set client_id: the broker does not take {client_id}"
     return SourceError(f"the broker refuses the connection: {reason}", hint)
+
+
+def _other_version(settings: BrokerSettings) -> str:
+    return "3.1.1" if settings.version == "5" else "5"
 
 
 def default_client_id(context: DriverContext) -> str:

@@ -80,38 +80,42 @@ class Inbox:
         """
         data, at = self._data, self._at
         size = len(data)
-        if at + 2 > size:
-            return self._wait(at, 1)
+        end = size + 1  # one byte more than there is, as long as the length is not all there
         body = at + 2
-        length = data[at + 1]
-        if length & _CONTINUES:
-            found = variable_integer(data, at + 1, size)
-            if found is None:
-                return self._wait(at, 1)
-            length, body = found
-        end = body + length
+        if body <= size:
+            length = data[at + 1]
+            if length < _CONTINUES:
+                end = body + length
+            elif (found := variable_integer(data, at + 1, size)) is not None:
+                length, body = found
+                end = body + length
         if self._cut_here:
             self._cut_here = False
             end = at + self._limit
-        elif end > size:
-            return self._wait(at, end - size) if end - at <= self._limit else self._cut(at, end)
+        if end > size:
+            self._wait(at, end)
+            return None
         self._at = end
         return Packet(data[at], data, at, body, end)
 
-    def _wait(self, at: int, lacking: int) -> None:
+    def _wait(self, at: int, end: int) -> None:
+        """Keep the beginning of a packet that goes on to `end`."""
+        if end - at > self._limit:
+            self._cut(at, end)
+            return
         if at < len(self._data):
             self._parts.append(self._data[at:])
-        self._lacking = lacking
+        self._lacking = end - len(self._data)
         self._data, self._at = b"", 0
 
     def _cut(self, at: int, end: int) -> None:
         """Keep the first `limit` bytes of a packet, and drop the rest of it as it comes."""
         size = len(self._data)
-        missing = at + self._limit - size
-        if missing > 0:
-            self._wait(at, missing)
+        cut = at + self._limit
+        if cut > size:
+            self._wait(at, cut)
         else:
-            self._parts.append(self._data[at : at + self._limit])
+            self._parts.append(self._data[at:cut])
             self._data, self._at = b"", 0
             self._to_drop = end - size
 

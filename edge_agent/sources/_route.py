@@ -88,7 +88,7 @@ class Router:
     def __init__(self, subscribers: Mapping[str, Subscriber], *, by_identifier: bool) -> None:
         self._subscribers = list(subscribers.values())
         self._by_identifier = by_identifier
-        self._routes: dict[str, tuple[Route, ...]] = {}
+        self._routes: dict[bytes, tuple[Route, ...]] = {}
 
     def pass_on(self, message: Publish, intake: Intake, acknowledge: Acknowledge | None, *, retained: bool) -> bool:
         """Give the intake what the message says; return False if nobody wants its topic.

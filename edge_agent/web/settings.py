@@ -17,7 +17,8 @@ def _listen(value: str) -> str:
     host, port = split_listen(value)
     if not host:
         raise ValueError(f'has no host; write "0.0.0.0:{port}" for all interfaces, "127.0.0.1:{port}" for this machine')
-    if not _HOST.fullmatch(host) and address(host) is None:
+    named = _HOST.fullmatch(host) is not None and not value.startswith("[")
+    if not named and address(host) is None:
         raise ValueError('is no host and port; write it like "127.0.0.1:8790" or "[::1]:8790", or "" to turn it off')
     if port == 0:
         raise ValueError("has the port 0; take one of 1 to 65535")

@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.iotcall.sandbox import Fault, FaultKind, Sandbox
 from tests.broker import Broker

@@ -1,0 +1,1 @@
+"""What a command starts and that is no daemon: the demo."""
