@@ -1,8 +1,10 @@
 """The running agent as the web room and the commands see it: views made on demand, commands put into the inbox."""
 
+from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
 from edge_agent import __version__
+from edge_agent.config.settings import Config
 from edge_agent.core.fields import SECOND
 from edge_agent.core.reading import Reading, Value
 from edge_agent.core.times import iso
@@ -21,10 +23,17 @@ class AgentView:
         self._agent = agent
         self.name = agent.config.agent.name
         self.token = load_token(agent.config.state_dir)
+        self._zone_of: tuple[Config, tzinfo] | None = None
+
+    def _zone(self) -> tzinfo:
+        """Return the configuration's time zone, looked up once for each configuration."""
+        config = self._agent.config
+        if self._zone_of is None or self._zone_of[0] is not config:
+            self._zone_of = (config, config.zone())
+        return self._zone_of[1]
 
     def _iso(self, at: int | None) -> str | None:
-        agent = self._agent
-        return None if at is None else iso(agent.clock.wall_at(at), agent.config.zone())
+        return None if at is None else iso(self._agent.clock.wall_at(at), self._zone())
 
     # Views --------------------------------------------------------------------------------------------------------
 
@@ -44,7 +53,7 @@ class AgentView:
             "iotcall": {
                 "reachable": agent.sender.reachable,
                 "auth_ok": not waits.waiting_auth,
-                "last_success_at": None if last is None else iso(last, agent.config.zone()),
+                "last_success_at": None if last is None else iso(last, self._zone()),
             },
             "faults": [
                 {"what": fault.what, "since": self._iso(fault.since), "hint": fault.hint}
@@ -92,12 +101,12 @@ class AgentView:
 
     def outbox(self, state: str | None, limit: int | None) -> list[dict[str, Any]]:
         """Return rows of the outbox."""
-        agent = self._agent
-        return [call.as_json(agent.clock, agent.config.zone()) for call in agent.outbox.rows(state, limit)]
+        agent, zone = self._agent, self._zone()
+        return [call.as_json(agent.clock, zone) for call in agent.outbox.rows(state, limit)]
 
     def events(self, before: int | None, limit: int) -> tuple[list[dict[str, Any]], int | None]:
         """Return events newest first, and the cursor of what is older."""
-        zone = self._agent.config.zone()
+        zone = self._zone()
         rows = self._agent.outbox.events(before, limit)
         events = [
             {

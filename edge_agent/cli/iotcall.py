@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edge_agent.config.settings import Config
 
 
-@click.group(name="iotcall")
+@click.group(name="iotcall", epilog="Example: edge-agent iotcall call freezer")
 def command() -> None:
     """Use IoTCall by hand."""
 

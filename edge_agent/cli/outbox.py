@@ -18,7 +18,7 @@ T = TypeVar("T")
 _STATES = ("waiting", "placed", "failed", "expired", "cancelled", "suppressed")
 
 
-@click.group(name="outbox")
+@click.group(name="outbox", epilog="Example: edge-agent outbox list --state waiting")
 def command() -> None:
     """See and operate calls: list, show, retry, cancel. Works too while the agent is down."""
 
@@ -104,8 +104,8 @@ def _done(changed: dict[str, Any], text: str, *, as_json: bool) -> None:
 def _as_json(config: "Config", calls: list[Any]) -> list[dict[str, Any]]:
     from edge_agent.system.clock import Clock
 
-    clock = Clock()
-    return [call.as_json(clock, config.zone()) for call in calls]
+    clock, zone = Clock(), config.zone()
+    return [call.as_json(clock, zone) for call in calls]
 
 
 def _read(config: "Config", look: "Callable[[Outbox], T]", empty: T) -> T:

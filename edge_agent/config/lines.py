@@ -18,7 +18,7 @@ _VALUE = re.compile(
     r'|"(?:[^"\\\n]+|\\.)*+"'
     r"|'[^'\n]*'"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[ ][0-9]{2}:[^\s,\]}#]*"
-    r"|[^\s,\]}#]+",
+    r"|[^\s,\]}#\"'][^\s,\]}#]*",
     re.DOTALL,
 )
 
@@ -122,10 +122,13 @@ class _Scanner:
             self._take(_VALUE)
 
     def _array(self, path: Path) -> None:
+        line = self._current_line()
         self._expect("[")
         self._skip(_GAP)
         index = 0
         while not self._peek("]"):
+            if self._at == len(self._text):
+                raise ScanError(line)
             element = (*path, index)
             self._lines[element] = self._current_line()
             self._value(element)

@@ -160,25 +160,40 @@ def test_interrupted(tmp_path: Path) -> None:
     """Ctrl-C while something takes long: no traceback."""
     fifo = tmp_path / "config.toml"
     os.mkfifo(fifo)
-    writer: list[int] = []
     with subprocess.Popen(
         [*PROGRAM, "check", "--config", str(fifo)], cwd=ROOT, env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        wait_until(lambda: _open_both(fifo, writer))
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
-    os.close(writer[0])
+        try:
+            writer = _open_behind_reader(fifo)
+            wait_until(lambda: _waits_in_read(process.pid, fifo))
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+            os.close(writer)
+        finally:
+            process.kill()
     assert process.returncode == 1
     assert b"Traceback" not in said
 
 
-def _open_both(fifo: Path, writer: list[int]) -> bool:
-    """Open the pipe for writing, which works once somebody reads from it."""
-    try:
-        writer.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
-    except OSError:
-        return False
-    return True
+def _open_behind_reader(fifo: Path) -> int:
+    """Return the pipe, opened for writing, which works once somebody reads from it."""
+    opened: list[int] = []
+
+    def attempt() -> bool:
+        try:
+            opened.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return True
+
+    wait_until(attempt)
+    return opened[0]
+
+
+def _waits_in_read(pid: int, fifo: Path) -> bool:
+    process = Path(f"/proc/{pid}")
+    has_it = any(link.readlink() == fifo for link in (process / "fd").iterdir())
+    return has_it and (process / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "S"
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:

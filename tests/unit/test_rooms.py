@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "engine_thread": frozenset({"core", "delivery", "inbox"}),
     "auth_watch": frozenset({"config"}),
     "agent_faults": frozenset({"core", "agent"}),
-    "agent_view": frozenset({"core", "delivery", "inbox", "web", "agent"}),
+    "agent_view": frozenset({"core", "delivery", "inbox", "web", "agent", "config.settings"}),
     "agent": ALL - {"cli", "tools"},
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),
