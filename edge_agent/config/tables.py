@@ -81,7 +81,7 @@ class _Table(typing.Generic[Model]):
                 about, value = (*about, part), value[part]
         if about:
             place, message = (*place, *about), rest
-        elif not place and self._later:
+        elif not place and self._later and message.startswith("has no "):
             return  # a key of a later version may be what is not there
         self._problems.add((*self._path, *place), message, hint)
 
