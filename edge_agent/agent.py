@@ -15,14 +15,15 @@ from edge_agent.config.errors import ConfigError
 from edge_agent.config.settings import Config
 from edge_agent.core.engine import Engine, EngineSettings
 from edge_agent.core.fields import SECOND
+from edge_agent.delivery.attempts import Trigger
 from edge_agent.delivery.outbox import Outbox
-from edge_agent.delivery.sender import Sender, Trigger
+from edge_agent.delivery.sender import Sender
 from edge_agent.delivery.statedir import StateLock
-from edge_agent.delivery.store import open_or_set_aside
+from edge_agent.delivery.store import open_store
 from edge_agent.engine_thread import EngineThread
 from edge_agent.faults import FaultBook
 from edge_agent.inbox import Inbox
-from edge_agent.source_desk import SourceDesk, source_spec
+from edge_agent.source_desk import BadReadings, SourceDesk, source_spec
 from edge_agent.sources.base import DriverContext
 from edge_agent.sources.registry import build_drivers
 from edge_agent.sources.supervisor import Supervisor
@@ -34,11 +35,14 @@ if TYPE_CHECKING:
     from edge_agent.web.server import WebServer
 
 _log = logging.getLogger(__name__)
-HUNG_AFTER = 20 * SECOND
-"""A thread that has not beaten for so long is said to hang."""
+HUNG_AFTER = 30 * SECOND
+"""A thread that has not beaten for so long is said to hang; a broker may take 20 s to be reached."""
 _TURN_S = 1.0
 _WEB_RETRY = 5 * SECOND
 _PRUNE_EVERY = 3600 * SECOND
+_MEND_EVERY = 3 * SECOND
+_LOCK_PATIENCE_S = 1.0
+"""A command that only looks has the lock for a moment."""
 
 
 def engine_settings(config: Config) -> EngineSettings:
@@ -57,21 +61,20 @@ class Agent:
         """Take the state folder, open the outbox, restore the alarms.
 
         Raises:
-            StateError, sqlite3.Error, OSError: the state folder cannot be used.
+            StateError: the state folder cannot be used.
         """
         self.config = config
         self._reload = reload
         self.clock = Clock(trusted=config.agent.clock == "trusted")
         self.started_at = self.clock.now()
-        self._lock = StateLock(config.state_dir)
-        store, set_aside = open_or_set_aside(config.state_dir)
-        self.store = store
-        self.outbox = Outbox(store, self.clock)
+        self._lock = StateLock(config.state_dir, _LOCK_PATIENCE_S)
+        self.store = open_store(config.state_dir)
+        self.outbox = Outbox(self.store, self.clock)
+        self.outbox.enter_boot()
         self.faults = FaultBook()
-        if set_aside:
-            self.faults.set(f"database: {set_aside}", self.started_at, "its calls can be looked up in that file")
         self.inbox = Inbox()
         self.desk = SourceDesk(self.inbox, self.clock.now)
+        self._bad_readings = BadReadings()
         self.auth = AuthWatch(config)
         self.sender = Sender(self.outbox, self._client, config.iotcall.rules, self.clock, self._count_trigger)
         self.engine_thread = EngineThread(
@@ -82,6 +85,8 @@ class Agent:
         self._web: WebServer | None = None
         self._web_try_at = 0
         self._prune_at = self.clock.now() + 60 * SECOND
+        self._mend_at = self.clock.now()
+        self._seen_set_aside = self.store.set_aside
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._hangup = False
@@ -90,12 +95,11 @@ class Agent:
 
     def _restored_engine(self) -> Engine:
         settings = engine_settings(self.config)
+        for call in self.outbox.dispatch.resume():
+            _log.warning("event=ambiguous id=%d rule=%s error='the agent ended while sending'", call.id, call.rule)
         triggers = {rule: self.outbox.triggers(rule, per) for rule, (_, per) in settings.budgets.items()}
         engine = Engine(settings, self.clock.now(), self.outbox.records(), triggers)
         self.outbox.keep_records(engine.records())
-        for call in self.outbox.resume():
-            _log.warning("event=ambiguous id=%d rule=%s error='the agent ended while sending'", call.id, call.rule)
-            engine.count_trigger(call.rule, self.clock.now())
         return engine
 
     def _client(self) -> Trigger:
@@ -182,7 +186,11 @@ class Agent:
         if now >= self._prune_at:
             self._prune_at = now + _PRUNE_EVERY
             self._prune()
+        self._look_after_store(now)
         self.faults.mirror_all(current_faults(self), now)
+        stats = self.engine_thread.engine.stats
+        bad = {name: each.bad + each.refused + self.desk.refused.get(name, 0) for name, each in stats.items()}
+        self._bad_readings.look(bad, now, self.engine_thread.engine.why_bad)
 
     def unhealthy(self) -> list[str]:
         """Return the names of threads that do not beat."""
@@ -193,6 +201,15 @@ class Agent:
             "sender": not self.sender.alive(),
         }
         return [name for name, beat_at in beats.items() if now - beat_at > HUNG_AFTER or dead.get(name)]
+
+    def _look_after_store(self, now: int) -> None:
+        """Bring back to disk what is in memory only; let a new database know the alarms."""
+        if self.store.trouble is not None and now >= self._mend_at:
+            self._mend_at = now + _MEND_EVERY
+            self.store.mend()
+        if self.store.set_aside != self._seen_set_aside:
+            self._seen_set_aside = self.store.set_aside
+            self.inbox.put(lambda: self.outbox.keep_records(self.engine_thread.engine.records()))
 
     def _prune(self) -> None:
         keep = self.config.agent

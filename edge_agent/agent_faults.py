@@ -53,6 +53,8 @@ def _storage(agent: "Agent") -> Faults:
     error = agent.engine_thread.commit_error or agent.store.trouble
     if error is not None:
         faults["disk"] = (f"disk: the outbox cannot be written: {error}", "make room, or look at the SD card")
+    if agent.store.set_aside is not None:
+        faults["database"] = (f"database: {agent.store.set_aside}", "its calls can be looked up in that file")
     waiting = len(agent.inbox)
     if waiting >= _FULL:
         age = format_duration(max(agent.clock.now() - agent.engine_thread.beat_at, 0))

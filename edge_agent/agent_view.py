@@ -160,9 +160,10 @@ class AgentView:
 
     def retry(self, row: int) -> int:
         """Make a call due now."""
-        if not self._agent.outbox.retry(row):
+        call = self._agent.outbox.get(row)
+        if call is None or not self._agent.outbox.retry(row):
             raise self._refused(row, "retried")
-        self._agent.sender.retried()
+        self._agent.sender.retried(call.rule)
         return 1
 
     def cancel(self, row: int) -> int:

@@ -55,21 +55,21 @@ class EngineThread:
     def stop(self, timeout_s: float) -> None:
         """Serve what is in the inbox, commit, and end."""
         self._stopping = True
-        self._inbox.wake()
+        self._inbox.put(_nothing)  # so that it takes, and sees
         if self._thread is not None:
             self._thread.join(timeout_s)
 
     def replace(self, settings: EngineSettings) -> None:
         """Go on with other settings and the same memory. Call it as a command of the inbox."""
-        self._commit([])
+        self._commit()
         old, now = self.engine, self._clocks.now()
         triggers = {rule: budget.triggers() for rule, budget in old.desk.budgets.items()}
         self.engine = Engine(settings, now, old.records(), triggers)
         self.engine.carry_over(old)
 
     def _run(self) -> None:
-        self.engine.tick(self._clocks.now())
-        self._commit([])
+        self._tick(self._clocks.now())
+        self._commit()
         while True:
             stopping = self._stopping
             self._step(0.0 if stopping else self._patience())
@@ -86,36 +86,48 @@ class EngineThread:
         """One batch: everything in it is one commit."""
         items, empty = self._inbox.take(timeout_s)
         now = self._clocks.now()
-        for item in items:
-            if isinstance(item, Reading):
-                self._feed(item)
-            else:
-                item()
+        self._take_in(items)
         if empty and not len(self._inbox):
-            self.engine.tick(now)
-        self._commit(items)
+            self._tick(now)
+        if self._commit():
+            _acknowledge(items)
         self.beat_at = self._clocks.now()
 
-    def _feed(self, reading: Reading) -> None:
-        try:
-            self.engine.feed(reading)
-        except Exception:  # noqa: BLE001 - the top of a thread: one reading must not stop the others
-            _log.exception("event=engine_refused point=%r", reading.point[:80])
-
-    def _commit(self, items: list[Item]) -> None:
-        changes = self.engine.take()
-        if changes:
-            self._write(changes)
-            for event in changes.events:
-                _tell(event)
-            if any(event.rule is not None for event in changes.events):
-                self._calls_made()
+    def _take_in(self, items: list[Item]) -> None:
         for item in items:
-            if isinstance(item, Reading) and item.done is not None:
-                item.done()
+            try:
+                if isinstance(item, Reading):
+                    self.engine.feed(item)
+                else:
+                    item()
+            except Exception:  # noqa: BLE001 - the top of a thread: one reading must not stop the others
+                what = repr(item.point[:80]) if isinstance(item, Reading) else "command"
+                _log.exception("event=engine_refused item=%s", what)
 
-    def _write(self, changes: Changes) -> None:
-        """Commit, however long it takes: what is not on disk is not acknowledged, so nothing of it is lost."""
+    def _tick(self, now: int) -> None:
+        try:
+            self.engine.tick(now)
+        except Exception:  # noqa: BLE001 - the top of a thread
+            _log.exception("event=engine_tick_failed")
+
+    def _commit(self) -> bool:
+        """Write what has changed; return whether it is on disk."""
+        changes = self.engine.take()
+        if not changes:
+            return True
+        if not self._write(changes):
+            return False
+        for event in changes.events:
+            _tell(event)
+        if any(event.rule is not None for event in changes.events):
+            self._calls_made()
+        return True
+
+    def _write(self, changes: Changes) -> bool:
+        """Commit, however long it takes: what is not on disk is not acknowledged, so nothing of it is lost.
+
+        Returns False where the agent ends before it succeeds.
+        """
         while True:
             try:
                 self._outbox.commit(changes)
@@ -125,11 +137,24 @@ class EngineThread:
                 self.commit_error = str(error)
                 self.beat_at = self._clocks.now()
                 if self._stopping:
-                    return
+                    return False
                 time.sleep(_RETRY_COMMIT_S)
             else:
                 self.commit_error = None
-                return
+                return True
+
+
+def _acknowledge(items: list[Item]) -> None:
+    for item in items:
+        if isinstance(item, Reading) and item.done is not None:
+            try:
+                item.done()
+            except Exception:  # noqa: BLE001 - a driver's callback must not stop the thread
+                _log.exception("event=acknowledge_failed point=%r", item.point[:80])
+
+
+def _nothing() -> None:
+    """Do nothing: an item that only wakes the thread."""
 
 
 def _tell(event: Event) -> None:

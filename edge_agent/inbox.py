@@ -23,7 +23,7 @@ class Inbox:
         self._items: deque[Item] = deque()
         self._newest: dict[str, Reading] = {}
         self._words: dict[str, tuple[Value]] = {}
-        """While full: the last boolean or text of each point."""
+        """The boolean or text that was put last, of points that had one since the queue was full."""
         self._lock = threading.Lock()
         self._wake = threading.Condition(threading.Lock())
         self._sleeping = False
@@ -34,7 +34,7 @@ class Inbox:
         """Add a reading or a command; never blocks."""
         if len(self._items) >= self._capacity and isinstance(item, Reading) and item.done is None:
             self._put_full(item)
-        elif self._newest and isinstance(item, Reading):
+        elif (self._newest or self._words) and isinstance(item, Reading):
             self._put_behind(item)
         else:
             self._items.append(item)
@@ -62,6 +62,7 @@ class Inbox:
     def _put_behind(self, reading: Reading) -> None:
         """Keep the order of a point of which a newest reading is still held aside."""
         with self._lock:
+            self._words.pop(reading.point, None)
             last = self._newest.pop(reading.point, None)
             if last is not None:
                 self._items.append(last)
@@ -69,26 +70,21 @@ class Inbox:
 
     def take(self, timeout_s: float) -> tuple[list[Item], bool]:
         """Return a batch of items in order, and whether that was all there was; waits at most so long for a first."""
-        if not self._items and timeout_s > 0:
+        if not len(self) and timeout_s > 0:
             with self._wake:
                 self._sleeping = True
-                if not self._items:
+                if not len(self):
                     self._wake.wait(timeout_s)
                 self._sleeping = False
         count = min(len(self._items), self._batch)
         items = [self._items.popleft() for _ in range(count)]
-        if not self._items and self._newest:
+        if not self._items and (self._newest or self._words):
             with self._lock:
-                items.extend(self._newest.values())
-                self._newest.clear()
-        if not self._items and self._words:
-            self._words.clear()
-        return items, not self._items
-
-    def wake(self) -> None:
-        """Let a sleeping taker look again."""
-        with self._wake:
-            self._wake.notify()
+                self._words.clear()
+                if not self._items:  # else what was put meanwhile may be older than what is held aside
+                    items.extend(self._newest.values())
+                    self._newest.clear()
+        return items, not len(self)
 
     def __len__(self) -> int:
         return len(self._items) + len(self._newest)

@@ -1,14 +1,19 @@
 """Where sources report: stamps readings into the inbox, and knows which source is connected, and why not."""
 
+import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from edge_agent.core.engine import ONLINE
+from edge_agent.core.fields import SECOND
 from edge_agent.core.points import SourceSpec
 from edge_agent.core.reading import Reading, Value, point_name
 from edge_agent.inbox import Inbox
 from edge_agent.sources.base import SourceSettings
+
+_log = logging.getLogger(__name__)
+_QUIET = 3600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,24 @@ class SourceDesk:
         wanted = set(sources)
         with self._lock:
             self._links = {name: link for name, link in self._links.items() if name in wanted}
+
+
+class BadReadings:
+    """Logs a source's bad readings once, and again only after an hour without any."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, int]] = {}
+        """{source: (bad readings so far, when the last ones were seen)}"""
+
+    def look(self, bad: Mapping[str, int], now: int, reason: Callable[[str], str]) -> None:
+        """Compare with what was known; `reason` tells why a source's last bad reading was bad."""
+        for source, count in bad.items():
+            before, seen_at = self._known.get(source, (0, now - _QUIET))
+            if count <= before:
+                continue
+            self._known[source] = (count, now)
+            if now - seen_at >= _QUIET:
+                _log.warning("event=bad_readings source=%s count=%d reason=%r", source, count - before, reason(source))
 
 
 def source_spec(settings: SourceSettings) -> SourceSpec:

@@ -1,4 +1,4 @@
-"""A pair of pseudo-terminals joined by socat: the agent opens one end, the test holds the other; it can be unplugged."""
+"""A pair of pseudo-terminals joined by socat: the agent opens one end, the test holds the other. It can be pulled."""
 
 import os
 import subprocess

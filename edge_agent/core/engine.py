@@ -145,6 +145,13 @@ class Engine:
             return f"{name} is no point; the fields of {source} are: {known}"
         return None
 
+    def why_bad(self, source: str) -> str:
+        """Return why the newest bad reading of a source was bad; "" where none is known."""
+        points = [
+            point for point in list(self.points.values()) if point.stats is self.stats.get(source) and point.reason
+        ]
+        return max(points, key=lambda point: point.at or 0).reason if points else ""
+
     def carry_over(self, old: "Engine") -> None:
         """Take over the last values of another engine, and judge them at once by the settings of this one.
 

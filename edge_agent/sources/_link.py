@@ -5,22 +5,18 @@ and PUBACK, is read and written here. All of it runs inside `serve`, not in a th
 end without a word.
 """
 
-import collections
 import contextlib
 import functools
-import hashlib
 import itertools
 import logging
-import os
 import select
 import struct
-import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt import MQTTException
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -28,9 +24,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_agent.sources import _topics
+from edge_agent.sources._acknowledge import Acknowledgements
 from edge_agent.sources._packets import PUBLISH, QOS_BITS, RETAIN, Inbox, MalformedPacketError, Publish, read_publish
 from edge_agent.sources._payload import MAX_PAYLOAD
-from edge_agent.sources._reach import LookUp, connect_error, tls_context
+from edge_agent.sources._reach import LookUp, connect_error, default_client_id, other_version, refusal, tls_context
 from edge_agent.sources._route import Router, Subscriber, subscription_identifier
 from edge_agent.sources._wire import Wire, Wiring
 from edge_agent.sources.base import Driver, DriverContext, Intake, SourceError
@@ -39,6 +36,8 @@ from edge_agent.sources.broker import BrokerSettings
 _log = logging.getLogger("edge_agent.sources")
 _KEEPALIVE_S = 15
 _CONNECT_S = 4.0
+_OPEN_S = 12.0
+"""After this long no further address is begun with."""
 _ANSWER_S = 10.0
 """Within this long the broker must answer CONNECT and SUBSCRIBE."""
 _AGAIN_S = 30.0
@@ -47,62 +46,12 @@ _SESSION_S = 30 * 86400
 _RECEIVE_MAXIMUM = 1000
 _MAX_PACKET = MAX_PAYLOAD + (1 << 17)
 _MAX_UNSUBSCRIBED = 100
+_DISCONNECT = 0xE0
 _TAKEN_OVER = 0x8E
 _QOS_2 = 0x04
 _UNREADABLE = (struct.error, IndexError, KeyError, ValueError)
 """What paho raises on packets that are none."""
 _PUBACK = struct.Struct("!BBH")
-
-
-class Acknowledgements:
-    """What is to be acknowledged on one connection. `add` is cheap, safe from any thread, harmless once it is over."""
-
-    def __init__(self) -> None:
-        self._mids: collections.deque[int] = collections.deque()
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._waiting = False
-        self._woken = False
-        self._lock = threading.Lock()
-
-    def add(self, mid: int) -> None:
-        """Have a message acknowledged; a system call is made only while the driver's thread sleeps."""
-        self._mids.append(mid)
-        if self._waiting:
-            with self._lock:
-                if self._waiting:
-                    self._waiting = False
-                    self._woken = True
-                    os.eventfd_write(self._wake_fd, 1)
-
-    def fileno(self) -> int:
-        """Return what becomes readable when something was added while waiting."""
-        return self._wake_fd
-
-    def wait_begins(self) -> bool:
-        """Say that the thread goes to sleep; return False if there is something to do first."""
-        self._waiting = True
-        return not self._mids
-
-    def wait_ended(self) -> None:
-        """Say that the thread is awake."""
-        with self._lock:
-            self._waiting = False
-            if self._woken:
-                self._woken = False
-                os.eventfd_read(self._wake_fd)
-
-    def take(self) -> list[int]:
-        """Return what was added."""
-        mids = self._mids
-        return [mids.popleft() for _ in range(len(mids))]
-
-    def close(self) -> None:
-        """Be over: what is added later goes nowhere."""
-        with self._lock:
-            self._waiting = False
-            if self._wake_fd >= 0:
-                os.close(self._wake_fd)
-                self._wake_fd = -1
 
 
 class MqttDriver:
@@ -182,14 +131,17 @@ class MqttDriver:
             raise self._error or self._closed()
         if client.want_write():
             client.loop_write()
-        wire.flush()
+        try:
+            wire.flush()
+        except OSError as error:
+            raise self._lost(error) from error
 
     def _receive(self, client: Client, wire: Wire, acks: Acknowledgements) -> None:
         """Take what has come: messages are ours, every other packet is paho's."""
         try:
             chunk = wire.receive()
         except OSError as error:
-            raise SourceError(f"the connection to the broker was lost: {error.strerror or error}") from error
+            raise self._lost(error) from error
         if chunk == b"":
             raise self._closed()
         if chunk is None:
@@ -201,7 +153,12 @@ class MqttDriver:
                 first = packet.first
                 if first & 0xF0 == PUBLISH and first & QOS_BITS != _QOS_2:
                     self._on_publish(acks, client, read_publish(packet, version_5=self._version_5), first)
+                elif first == _DISCONNECT and packet.end > packet.body:
+                    self._ended(packet.data[packet.body])
+                    return
                 else:
+                    if packet.end - packet.start >= _MAX_PACKET:
+                        raise MalformedPacketError("a packet of over a megabyte that is no message")  # noqa: TRY301 - as the parser's
                     wire.hand(packet.whole())
                     client.loop_read()
                     if client.socket() is None or self._error is not None:
@@ -242,7 +199,6 @@ class MqttDriver:
             client.username_pw_set(settings.username, self._password)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
-        client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
 
@@ -257,7 +213,10 @@ class MqttDriver:
                 ReceiveMaximum=_RECEIVE_MAXIMUM,
             )
         failure = OSError("no address")
+        give_up_at = time.monotonic() + _OPEN_S
         for address in addresses:
+            if time.monotonic() > give_up_at:
+                break  # the thread must show that it does not hang
             try:
                 client.connect(address, self._settings.tcp_port, _KEEPALIVE_S, **options)
             except OSError as error:
@@ -269,7 +228,7 @@ class MqttDriver:
 
     def _on_connect(self, client: Client, _userdata: object, _flags: object, reason: ReasonCode, *_: object) -> None:
         if reason.is_failure:
-            self._error = _refusal(str(reason), self._settings, self._client_id)
+            self._error = refusal(str(reason), self._settings, self._client_id)
             return
         self._connected = True
         for topic_filter in self._filters:
@@ -310,21 +269,22 @@ class MqttDriver:
             self._refused.add(topic_filter)
             self._again_at = time.monotonic() + _AGAIN_S
 
-    def _on_disconnect(
-        self, _client: Client, _userdata: object, flags: DisconnectFlags, reason: ReasonCode, *_: object
-    ) -> None:
-        if not flags.is_disconnect_packet_from_server or self._error is not None:
-            return
-        if reason.value == _TAKEN_OVER:
+    def _ended(self, code: int) -> None:
+        """Take the reason of the broker's DISCONNECT (MQTT 5); paho 2.1 does not read it where nothing follows it."""
+        if code == _TAKEN_OVER:
             self._error = SourceError(
                 f"the session was taken over: another client connected with the client_id {self._client_id}",
                 "give each agent a client_id of its own in its [mqtt] table",
             )
-        else:
-            self._error = SourceError(f"the broker ended the connection: {reason}", "see the broker's log")
+            return
+        try:
+            reason = str(ReasonCode(PacketTypes.DISCONNECT, identifier=code))
+        except KeyError:
+            reason = f"reason {code:#04x}"
+        self._error = SourceError(f"the broker ended the connection: {reason}", "see the broker's log")
 
-    def _on_publish(self, acks: Acknowledgements, client: Client, message: Publish, first: int) -> None:
-        acknowledge = functools.partial(acks.add, message.mid) if message.mid else None
+    def _on_publish(self, acks: Acknowledgements | None, client: Client, message: Publish, first: int) -> None:
+        acknowledge = functools.partial(acks.add, message.mid) if message.mid and acks is not None else None
         intake = self._intake
         if intake is None:
             return
@@ -338,7 +298,10 @@ class MqttDriver:
                 acknowledge()
 
     def _on_message(self, client: Client, _userdata: object, message: MQTTMessage) -> None:
-        """Take a message of QoS 2, which only a subscription of an earlier configuration can bring."""
+        """Take a message of QoS 2, queued for a subscription of an earlier configuration; paho has received it."""
+        with contextlib.suppress(UnicodeDecodeError):
+            publish = Publish(message.topic.encode(), bytes(message.payload), 0, b"")
+            self._on_publish(None, client, publish, RETAIN if message.retain else 0)
         client.ack(message.mid, message.qos)
 
     def _leave(self, client: Client, topic: bytes) -> None:
@@ -368,11 +331,14 @@ class MqttDriver:
             for topic_filter in self._refused:
                 self._subscribe(client, topic_filter)
 
+    def _lost(self, error: OSError) -> SourceError:
+        return self._error or SourceError(f"the connection to the broker was lost: {error.strerror or error}")
+
     def _closed(self) -> SourceError:
         if not self._connected:
             return SourceError(
                 "the broker closed the connection before it was set up",
-                f'is that its port (with tls its TLS port)? Or set version = "{_other_version(self._settings)}"',
+                f'is that its port (with tls its TLS port)? Or set version = "{other_version(self._settings)}"',
             )
         return SourceError(
             "the connection to the broker was lost",
@@ -385,27 +351,6 @@ def _properties(packet: int, **values: int) -> Properties:
     for name, value in values.items():
         setattr(properties, name, value)
     return properties
-
-
-def _refusal(reason: str, settings: BrokerSettings, client_id: str) -> SourceError:
-    """Return what a CONNACK that refuses means."""
-    hint = "see the broker's log"
-    if reason in ("Not authorized", "Bad user name or password"):
-        hint = "check username and the password" if settings.username else "the broker wants a username and password"
-    elif reason == "Unsupported protocol version":
-        hint = f'set version = "{_other_version(settings)}"'
-    elif reason == "Client identifier not valid":
-        hint = f"set client_id: the broker does not take {client_id}"
-    return SourceError(f"the broker refuses the connection: {reason}", hint)
-
-
-def _other_version(settings: BrokerSettings) -> str:
-    return "3.1.1" if settings.version == "5" else "5"
-
-
-def default_client_id(context: DriverContext) -> str:
-    """Return a client id that is the same at each start: the broker's session hangs on it."""
-    return f"{context.agent_name}-{hashlib.sha256(context.machine_id.encode()).hexdigest()[:8]}"
 
 
 def _any_overlap(filters: list[str]) -> bool:

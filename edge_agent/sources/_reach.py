@@ -1,11 +1,12 @@
 """Reaching a broker: looking up its name, the TLS context, and plain words with a hint for what went wrong."""
 
+import hashlib
 import queue
 import socket
 import ssl
 import threading
 
-from edge_agent.sources.base import SourceError
+from edge_agent.sources.base import DriverContext, SourceError
 from edge_agent.sources.broker import BrokerSettings
 
 _LOOK_UP_S = 5.0
@@ -100,3 +101,25 @@ def connect_error(settings: BrokerSettings, error: OSError) -> SourceError:
 
 def _plain(error: OSError) -> str:
     return " ".join((error.strerror or str(error)).split())
+
+
+def refusal(reason: str, settings: BrokerSettings, client_id: str) -> SourceError:
+    """Return what a CONNACK that refuses means."""
+    hint = "see the broker's log"
+    if reason in ("Not authorized", "Bad user name or password"):
+        hint = "check username and the password" if settings.username else "the broker wants a username and password"
+    elif reason == "Unsupported protocol version":
+        hint = f'set version = "{other_version(settings)}"'
+    elif reason == "Client identifier not valid":
+        hint = f"set client_id: the broker does not take {client_id}"
+    return SourceError(f"the broker refuses the connection: {reason}", hint)
+
+
+def other_version(settings: BrokerSettings) -> str:
+    """Return the version of MQTT that is not configured."""
+    return "3.1.1" if settings.version == "5" else "5"
+
+
+def default_client_id(context: DriverContext) -> str:
+    """Return a client id that is the same at each start: the broker's session hangs on it."""
+    return f"{context.agent_name}-{hashlib.sha256(context.machine_id.encode()).hexdigest()[:8]}"

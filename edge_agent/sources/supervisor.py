@@ -26,6 +26,7 @@ class Supervisor:
         self._intake = _OncePerChange(intake)
         self._now = now
         self._stopping = threading.Event()
+        self._stop_by = 0.0
         self._threads: dict[str, threading.Thread] = {}
         self._beats: dict[str, int] = {}
         self._watcher: threading.Thread | None = None
@@ -43,11 +44,12 @@ class Supervisor:
 
     def stop(self) -> None:
         """End all threads and close all drivers, within 2 s; one that hangs is left behind. May be called twice."""
+        if not self._stopping.is_set():
+            self._stop_by = time.monotonic() + _STOP_S
         self._stopping.set()
-        deadline = time.monotonic() + _STOP_S
         for thread in (self._watcher, *self._threads.values()):
             if thread is not None:
-                thread.join(max(0.0, deadline - time.monotonic()))
+                thread.join(max(0.0, self._stop_by - time.monotonic()))
 
     def beats(self) -> dict[str, int]:
         """Return the instant at which each thread last showed that it does not hang.

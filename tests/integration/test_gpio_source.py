@@ -42,7 +42,7 @@ def test_contact_closed_at_start_is_a_reading(factory: Any, run: Run) -> None:
     ("pull", "active", "at_rest"),
     [("up", None, False), ("up", "high", True), ("down", None, False), ("down", "low", True), ("none", "high", False)],
 )
-def test_levels_and_edges(factory: Any, run: Run, pull: str, active: str | None, at_rest: bool) -> None:
+def test_levels_and_edges(factory: Any, run: Run, pull: str, active: str | None, at_rest: bool) -> None:  # noqa: FBT001 - a parameter of the table
     table = {"type": "gpio", "pin": "GPIO4", "pull": pull} | ({} if active is None else {"active": active})
     intake = run({"door": table}).intake
     wait_until(lambda: intake.is_online("door"))

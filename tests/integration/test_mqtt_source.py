@@ -284,6 +284,7 @@ SUBACK_5 = b"\x90\x04\x00\x01\x00\x01"
 REFUSALS = {
     "taken over": ("5", CONNACK_5, SUBACK_5 + b"\xe0\x01\x8e", "taken over", "client_id of its own"),
     "shutting down": ("5", CONNACK_5, SUBACK_5 + b"\xe0\x01\x8b", "ended the connection", "log"),
+    "no such reason": ("5", CONNACK_5, SUBACK_5 + b"\xe0\x01\x77", "reason 0x77", "log"),
     "password": ("5", b"\x20\x03\x00\x86\x00", b"", "Bad user name or password", "wants a username"),
     "version": ("3.1.1", b"\x20\x02\x00\x01", b"", "before it was set up", 'version = "5"'),
     "client id": ("3.1.1", b"\x20\x02\x00\x02", b"", "Client identifier not valid", "client_id"),
@@ -351,3 +352,43 @@ def test_flood_is_read_whole_and_in_order(broker: Broker, run: Run) -> None:
     client.disconnect()
     client.loop_stop()
     assert sorted(value for _, value in intake.readings if isinstance(value, int)) == list(range(5000))
+
+
+def test_broker_that_falls_silent_is_noticed_and_one_that_floods_is_not_taken_for_silent(
+    broker: Broker, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.sources._link._KEEPALIVE_S", 1)
+    intake = run({"n": {"type": "mqtt", "topic": "n"}}, brokers=plant(broker)).intake
+    wait_until(lambda: intake.is_online("n"))
+    for number in range(60):
+        broker.publish("n", str(number))
+        time.sleep(0.05)
+    assert [state for _, state, _ in intake.states] == ["not opened yet", "online"]
+    broker.pause()
+    wait_until(lambda: not intake.is_online("n"), timeout_s=6)
+    broker.resume()
+    wait_until(lambda: intake.is_online("n"), timeout_s=15)
+
+
+@pytest.mark.parametrize(("version", "window"), [("5", 1000), ("3.1.1", 20)])
+def test_messages_wait_at_the_broker_while_none_is_acknowledged(
+    broker: Broker, run: Run, version: str, window: int
+) -> None:
+    """MQTT 5: Receive Maximum; 3.1.1: mosquitto's max_inflight_messages, 20 by default."""
+    intake = run({"n": {"type": "mqtt", "topic": "n"}}, brokers=plant(broker, version=version)).intake
+    intake.acknowledge = False
+    wait_until(lambda: intake.is_online("n"))
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    last = [client.publish("n", str(number), qos=1) for number in range(1100)][-1]
+    last.wait_for_publish(30)
+    client.disconnect()
+    client.loop_stop()
+    wait_until(lambda: len(intake.held) == window)
+    assert silent(intake, window)
+    intake.acknowledge = True
+    for done in list(intake.held):
+        done()
+    wait_until(lambda: len(intake.readings) == 1100)
+    assert [value for _, value in intake.readings] == list(range(1100))
