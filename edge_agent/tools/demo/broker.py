@@ -13,6 +13,7 @@ _MOSQUITTO_CONF = """\
 listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
+user root
 log_dest stderr
 log_type error
 log_type warning

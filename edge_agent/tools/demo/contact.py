@@ -3,6 +3,7 @@
 The demo writes a line to the agent's standard input, the agent's side answers on its standard output.
 """
 
+import select
 import threading
 import time
 from typing import IO, Any
@@ -10,6 +11,7 @@ from typing import IO, Any
 PIN = 17
 OPEN, CLOSED = "open", "closed"
 _EDGE_S = 0.003
+_ANSWER_S = 10.0
 
 
 class MockContact:
@@ -31,9 +33,10 @@ class MockContact:
             raise OSError("no agent is there to move the contact in")
         self._commands.write(f"{level} {edges}\n")
         self._commands.flush()
-        answer = self._answers.readline()
+        there, _, _ = select.select([self._answers], [], [], _ANSWER_S)
+        answer = self._answers.readline() if there else ""
         if not answer:
-            raise OSError("the agent's process is gone")
+            raise OSError("the agent's process does not move the contact")
         return float(answer)
 
 

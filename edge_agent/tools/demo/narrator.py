@@ -1,4 +1,4 @@
-"""The demo's voice: lines with their time, checks, and the table at the end; coloured on a terminal only."""
+"""The demo's voice: lines with their time, findings, and the table at the end; coloured on a terminal only."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 _BOLD, _DIM, _RED, _GREEN = "1", "2", "31", "32"
-_INDENT = " " * 10
+_INDENT = "   "
 
 
 class Narrator:
@@ -19,8 +19,6 @@ class Narrator:
         on_terminal = out.isatty()
         self._colours = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._width = shutil.get_terminal_size().columns if on_terminal else None
-        self.wrong: list[str] = []
-        """What was not as told."""
 
     @property
     def elapsed_s(self) -> float:
@@ -48,9 +46,7 @@ class Narrator:
             self._print(f"{_INDENT}{self._paint('| ' + shown, _DIM)}")
 
     def check(self, holds: object, text: str) -> None:
-        """Say whether something is as it was told; what is not is kept in `wrong`."""
-        if not holds:
-            self.wrong.append(text)
+        """Say whether something is as it was told."""
         word = self._paint("ok", _GREEN) if holds else self._paint("NOT SO", _RED)
         self._print(f"{self._time()}{word}: {text}")
 

@@ -5,7 +5,7 @@ import http.client
 import json
 import shutil
 import tempfile
-import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -97,6 +97,12 @@ listen = "127.0.0.1:{web}"
 class Stage:
     """All that the demo needs, from `with` to its end; then nothing of it is left, unless the folder is kept."""
 
+    folder: Path
+    sandbox: Sandbox
+    freezers: Freezers
+    boiler: Boiler
+    config: Path
+
     def __init__(
         self, wanted: BrokerKind | None = None, *, keep: bool = False, sandbox: Callable[..., Sandbox] = Sandbox
     ) -> None:
@@ -109,13 +115,14 @@ class Stage:
         self.broker_kind = BrokerKind.MOSQUITTO
         self.broker_trouble = ""
         """Why the first choice of broker did not serve."""
+        self.kept = ""
+        """The folder that stays."""
         self.contact = MockContact()
 
     # From the beginning to the end --------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opened:
-            self._close = opened
             self._open(opened)
             self._close = opened.pop_all()
         return self
@@ -128,7 +135,9 @@ class Stage:
     def _open(self, closing: contextlib.ExitStack) -> None:
         kinds = broker.available(self._wanted)
         self.folder = Path(tempfile.mkdtemp(prefix="edge-agent-demo-"))
-        if not self._keep:
+        if self._keep:
+            self.kept = str(self.folder)
+        else:
             closing.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._ports = {name: Port() for name in ("iotcall", "mqtt", "web")}
         for port in self._ports.values():
@@ -144,7 +153,10 @@ class Stage:
     def _open_sandbox(self, closing: contextlib.ExitStack) -> Sandbox:
         log = closing.enter_context((self.folder / "iotcall.log").open("w", encoding="utf-8", buffering=1))
         sandbox = self._make_sandbox(
-            AUTH_CODE, port=self._ports["iotcall"].number, keys=RULES.values(), on_line=lambda line: print(line, file=log)
+            AUTH_CODE,
+            port=self._ports["iotcall"].number,
+            keys=RULES.values(),
+            on_line=lambda line: print(line, file=log),
         )
         sandbox.start()
         closing.callback(sandbox.stop)
@@ -204,6 +216,15 @@ class Stage:
             raise DemoError(f"edge-agent does not see all its sensors after {_READY_S:g} s", agent.tail())
         return agent.pid
 
+    def move_contact(self, level: str, edges: int) -> float:
+        """Move the door's contact, bouncing; return how many seconds it bounced."""
+        try:
+            return self.contact.bounce(level, edges)
+        except OSError as error:
+            if self._agent is not None:
+                self._agent.check()
+            raise DemoError(f"the contact cannot be moved: {error}") from error
+
     def kill_agent(self) -> None:
         """Kill the agent: no warning, no last words."""
         if self._agent is not None:
@@ -242,6 +263,11 @@ class Stage:
             connection.close()
         return answer if isinstance(answer, dict) else None
 
+    def bad_readings(self, source: str) -> int:
+        """Return how many bad readings of a source the agent has counted."""
+        count: int = (self.status() or {}).get("sources", {}).get(source, {}).get("bad_readings", 0)
+        return count
+
     def alarm_is(self, state: str, alarm: str, instance: str | None = None) -> bool:
         """Return whether the agent says that an alarm is in a state."""
         return (alarm, instance, state) in {
@@ -250,15 +276,16 @@ class Stage:
 
     def wait(self, holds: Callable[[], object], timeout_s: float) -> bool:
         """Wait for a condition; return whether it came true. Raises DemoError when a process ends that should not."""
-        pause = threading.Event()
-        for _ in range(round(timeout_s / _STEP_S)):
-            if holds():
-                return True
+        deadline = time.monotonic() + timeout_s
+        while not holds():
             for child in (self._broker, self._agent):
                 if child is not None:
                     child.check()
-            pause.wait(_STEP_S)
-        return bool(holds())
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            time.sleep(min(_STEP_S, left_s))
+        return True
 
     def _sees_all(self) -> bool:
         sources = (self.status() or {}).get("sources", {})
