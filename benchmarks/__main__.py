@@ -7,7 +7,8 @@ import sys
 import time
 
 from benchmarks import commit, latency, start, throughput
-from benchmarks.common import FULL, QUICK, BrokenError, Row, table
+from benchmarks.common import FULL, QUICK, BrokenError
+from benchmarks.figures import Row, table
 
 SUBJECTS = {
     "latency": latency.run,

@@ -5,7 +5,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.common import Row, Size, folder, median
+from benchmarks.common import Size, folder
+from benchmarks.figures import Row, median
 from edge_agent.core.events import AlarmRecord, Changes, Event, EventKind, State
 from edge_agent.core.settings import Priority
 from edge_agent.delivery.outbox import Outbox
@@ -32,9 +33,7 @@ def run(size: Size) -> list[Row]:
             outbox.commit(_changes(number, clock.now()))
             floors.append(middle - begin)
             agents.append(time.perf_counter() - middle)
-    return [
-        Row("commit of a call, p50", median(floors) * 1e3, median(agents) * 1e3, " ms"),
-    ]
+    return [Row("commit of a call, p50", median(floors) * 1e3, median(agents) * 1e3, " ms")]
 
 
 def _bare(path: Path) -> sqlite3.Connection:
@@ -51,5 +50,5 @@ def _changes(episode: int, now: int) -> Changes:
         Event(now, kind, "hot", None, rule, why, episode, Priority.MEDIUM)
         for kind, rule in ((EventKind.RAISED, None), (EventKind.CALL, "pump"))
     ]
-    record = AlarmRecord("hot", None, State.RAISED, now, True, why, episode, now, now, 0, None)  # noqa: FBT003 - a row
+    record = AlarmRecord("hot", None, State.RAISED, now, True, why, episode, now, now, 0, None)
     return Changes(tuple(events), (record,))

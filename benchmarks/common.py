@@ -1,4 +1,4 @@
-"""What the subjects share: the processes (broker, sink, publisher, floor, agent), their figures, and the table."""
+"""What the subjects share: the processes (broker, sink, publisher, floor, agent) and the sizes of the work."""
 
 import http.client
 import json
@@ -6,13 +6,12 @@ import os
 import queue
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from typing import IO, Any, Self
 ROOT = Path(__file__).parents[1]
 TIMEOUT_S = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
-_HEADER = ("", "floor", "agent", "ratio", "target", "")
 
 
 class BrokenError(Exception):
@@ -46,80 +44,6 @@ FULL = Size(rounds=5, messages=50_000, calls=80, commits=200, starts=7, idle_s=3
 QUICK = Size(rounds=1, messages=10_000, calls=30, commits=50, starts=3, idle_s=3.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the table. `at_least` and `at_most` are targets for the ratio, `limit` for the agent's own figure."""
-
-    what: str
-    floor: float | None
-    agent: float
-    unit: str = ""
-    at_least: float | None = None
-    at_most: float | None = None
-    limit: float | None = None
-
-    def ratio(self) -> float | None:
-        """Return agent / floor."""
-        return self.agent / self.floor if self.floor else None
-
-    def target(self) -> str:
-        """Return what is aimed at, in words."""
-        if self.limit is not None:
-            return f"<= {_figure(self.limit)}{self.unit}"
-        if self.at_least is not None:
-            return f">= {self.at_least:g} x"
-        return "" if self.at_most is None else f"<= {self.at_most:g} x"
-
-    def verdict(self) -> str:
-        """Return whether the target is met; "" without one."""
-        ratio = self.ratio()
-        met = [
-            *([self.agent <= self.limit] if self.limit is not None else []),
-            *([ratio >= self.at_least] if self.at_least is not None and ratio is not None else []),
-            *([ratio <= self.at_most] if self.at_most is not None and ratio is not None else []),
-        ]
-        return "" if not met else "ok" if all(met) else "MISS"
-
-    def cells(self) -> tuple[str, ...]:
-        """Return the line's cells."""
-        ratio = self.ratio()
-        return (
-            self.what,
-            "" if self.floor is None else f"{_figure(self.floor)}{self.unit}",
-            f"{_figure(self.agent)}{self.unit}",
-            "" if ratio is None else f"{ratio:.2f} x",
-            self.target(),
-            self.verdict(),
-        )
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
-
-
-def table(rows: Sequence[Row]) -> str:
-    """Return the lines, aligned: words to the left, figures to the right."""
-    lines = [_HEADER, *(row.cells() for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if 0 < place < 4 else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
-def median(values: Iterable[float]) -> float:
-    """Return the median."""
-    return statistics.median(values)
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the value that `percent` of the values do not exceed."""
-    return sorted(values)[min(len(values) - 1, int(len(values) * percent / 100))]
-
-
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
@@ -130,7 +54,7 @@ def free_port() -> int:
 
 def folder(stack: ExitStack) -> Path:
     """Return a new folder on a disk: /tmp is memory on many machines, and a commit there costs nothing."""
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-bench-", dir="/var/tmp")))  # noqa: S108 - a new folder under a random name
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-bench-", dir="/var/tmp")))
 
 
 class Process:
@@ -185,7 +109,7 @@ class Process:
         """Return the next line that it prints."""
         line = self.stdout.readline()
         if not line:
-            raise BrokenError(f"{self._process.args} ended")
+            raise BrokenError(f"{self._process.args!r} ended")
         return line.rstrip("\n")
 
     def ended(self) -> bool:
@@ -196,6 +120,11 @@ class Process:
         """Return the CPU time that it has used, of all its threads."""
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def scheduled_s(self) -> float:
+        """Return the time that its present threads have run: finer than `cpu_s`, and without threads that ended."""
+        threads = Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((each / "schedstat").read_text(encoding="ascii").split()[0]) for each in threads) / 1e9
 
     def rss_mb(self) -> float:
         """Return its resident memory in megabytes (2^20 bytes)."""
@@ -244,7 +173,7 @@ def _connects(port: int) -> bool:
     return True
 
 
-def wait_for(condition: Any, what: str, timeout_s: float = TIMEOUT_S) -> None:
+def wait_for(condition: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
     """Return once the condition holds; BrokenError when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -289,13 +218,13 @@ class Publisher:
     def __init__(self, stack: ExitStack, port: int) -> None:
         self._process = stack.enter_context(Process.module("publisher", port))
 
-    def publish(self, topic: str, values: Sequence[float], *, qos: int, rate: float = 0.0) -> list[int]:
-        """Publish the values; return the instants in ns (see publisher.py)."""
-        return self._ask({"topic": topic, "qos": qos, "values": values, "rate": rate, "retain": 0})
+    def publish(self, topics: Sequence[str], values: Sequence[float], *, qos: int, rate: float = 0.0) -> list[int]:
+        """Publish the values, to the topics in turn; return the instants in ns (see publisher.py)."""
+        return self._ask({"topics": topics, "qos": qos, "values": values, "rate": rate, "retain": 0})
 
     def retain(self, topic: str, value: float) -> None:
         """Have the broker keep a value."""
-        self._ask({"topic": topic, "qos": 1, "values": [value], "rate": 0, "retain": 1})
+        self._ask({"topics": [topic], "qos": 1, "values": [value], "rate": 0, "retain": 1})
 
     def _ask(self, job: dict[str, Any]) -> list[int]:
         self._process.stdin.write(json.dumps(job) + "\n")
@@ -316,12 +245,10 @@ state_dir = "state"
 
 [iotcall]
 base_url = "{url}"
-[iotcall.rules.high]
-url_key = "HIGH"
+[iotcall.rules.people]
+url_key = "AGENT"
 max_calls = 0
-[iotcall.rules.low]
-url_key = "LOW"
-max_calls = 0
+coalesce = false
 
 [mqtt.broker]
 host = "127.0.0.1"
@@ -337,50 +264,47 @@ value = "value"
 [alarms.high]
 input = "value"
 above = 50
-call = "high"
+call = "people"
 
 [web]
 listen = "127.0.0.1:{web}"
 """
-LOW = """
-[alarms.low]
-input = "value"
-below = 50
-call = "low"
-"""
-"""With it, values that alternate around 50 make a call each."""
 
 
 class Agent(Process):
     """The whole daemon, from start to armed (READY=1) when it is made."""
 
-    def __init__(  # noqa: PLR0913 - what a subject may choose
-        self, home: Path, port: int, url: str, *, topic: str, qos: int = 1, more: str = ""
-    ) -> None:
+    def __init__(self, home: Path, port: int, url: str, *, topic: str, qos: int = 1) -> None:
         self.web = free_port()
         self.home = home
         config = home / "config.toml"
         config.write_text(
-            _CONFIG.format(url=url, port=port, topic=topic, qos=qos, web=self.web) + more,
+            _CONFIG.format(url=url, port=port, topic=topic, qos=qos, web=self.web),
             encoding="utf-8",
         )
         address = home / "notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(address))
-            manager.settimeout(TIMEOUT_S)
+            manager.settimeout(0.5)
             super().__init__(
                 sys.executable,
                 *("-c", "from edge_agent.cli import main; main()", "--config", config, "run"),
                 env={"NOTIFY_SOCKET": str(address), "IOTCALL_AUTH_CODE": "secret"},
                 log=home / "log",
             )
-            try:
-                while b"READY=1" not in manager.recv(4096):
-                    pass
-            except TimeoutError:
-                log = (home / "log").read_text(encoding="utf-8", errors="replace")
-                raise BrokenError(f"the agent is not armed after {TIMEOUT_S:g} s:\n{log}") from None
+            while not self._ready(manager):
+                if self.ended() or time.monotonic() - self.started_at > TIMEOUT_S:
+                    self.__exit__()
+                    log = (home / "log").read_text(encoding="utf-8", errors="replace")
+                    raise BrokenError(f"the agent does not start:\n{log}")
             self.armed_after_s = time.monotonic() - self.started_at
+
+    @staticmethod
+    def _ready(manager: socket.socket) -> bool:
+        try:
+            return b"READY=1" in manager.recv(4096)
+        except TimeoutError:
+            return False
 
     def status(self) -> dict[str, Any]:
         """Return /api/v1/status."""

@@ -1,7 +1,7 @@
 """The floor: what a short script would be. paho's callback parses JSON, and POSTs with a requests session.
 
-Arguments: the broker's port, QoS, topic, limit, URL. It POSTs for each value above the limit. All else is the libraries'
-default; that is MQTT 3.1.1, which paho reads faster than MQTT 5.
+Arguments: the broker's port, QoS, topic, limit, URL. It POSTs for each value above the limit. All else is as the
+libraries come; that is MQTT 3.1.1, which paho reads faster than MQTT 5.
 """
 
 import json

@@ -1,10 +1,11 @@
-"""What sends the messages: packets made beforehand and written to a bare socket, so that it is never what is waited for.
+"""What sends the messages: packets made beforehand and written to a bare socket, so that nobody waits for it.
 
-Reads jobs from stdin, a JSON object on each line: {"topic", "qos", "values", "retain", "rate"} (messages a second, 0: as fast as
-the broker takes them). Answers each with a JSON list: the instants (CLOCK_MONOTONIC, ns) of the first and the last
-message, or of every one where there is a rate.
+Reads jobs from stdin, a JSON object each: {"topics", "qos", "values", "retain", "rate"} (messages a second, 0: as fast
+as the broker takes them); the topics are taken in turn. Answers each with a JSON list: the instants (CLOCK_MONOTONIC,
+ns) of the first and the last message, or of every one where there is a rate.
 """
 
+import itertools
 import json
 import socket
 import sys
@@ -74,8 +75,8 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         packets = [
-            publish(job["topic"], job["qos"], value, number % 65535 + 1, job["retain"])
-            for number, value in enumerate(job["values"])
+            publish(topic, job["qos"], value, number % 65535 + 1, job["retain"])
+            for number, (topic, value) in enumerate(zip(itertools.cycle(job["topics"]), job["values"], strict=False))
         ]
         print(json.dumps(_paced(broker, packets, job["rate"]) if job["rate"] else _flood(broker, packets)), flush=True)
 

@@ -3,6 +3,7 @@
 Prints its port, then a line for each POST: the instant (CLOCK_MONOTONIC, ns) at which its head was there, and the key.
 """
 
+import contextlib
 import socket
 import threading
 import time
@@ -14,6 +15,11 @@ _END = b"\r\n\r\n"
 
 
 def _serve(connection: socket.socket) -> None:
+    with connection, contextlib.suppress(ConnectionResetError):  # a client that is ended need not say goodbye
+        _answer(connection)
+
+
+def _answer(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     waiting = b""
     while chunk := connection.recv(65536):

@@ -3,7 +3,8 @@
 import time
 from contextlib import ExitStack
 
-from benchmarks.common import Agent, Process, Publisher, Row, Sink, Size, broker, folder, median, start_floor
+from benchmarks.common import Agent, Process, Publisher, Sink, Size, broker, folder, start_floor
+from benchmarks.figures import Row, median
 
 _RETAINED = "start/value"
 
@@ -49,13 +50,12 @@ def _rest(size: Size) -> list[Row]:
         agent = stack.enter_context(Agent(folder(stack), port, sink.url, topic="agent/value"))
         agent.wait_online()
         time.sleep(1.0)  # the client is warmed up behind the start
-        sides = (floor, agent)
-        before = [side.cpu_s() for side in sides]
+        floor_s, agent_s = floor.scheduled_s(), agent.scheduled_s()
         time.sleep(size.idle_s)
-        used = [(side.cpu_s() - begin) / size.idle_s * 100 for side, begin in zip(sides, before, strict=True)]
+        floor_s, agent_s = floor.scheduled_s() - floor_s, agent.scheduled_s() - agent_s
         return [
-            Row(f"idle CPU over {size.idle_s:g} s", *used, unit=" %"),
-            Row("idle RSS", floor.rss_mb(), agent.rss_mb(), " MB", limit=50),
-            Row("idle threads", floor.threads(), agent.threads()),
-            Row("idle open files", floor.descriptors(), agent.descriptors()),
+            Row(f"idle, CPU of {size.idle_s:g} s", floor_s / size.idle_s * 100, agent_s / size.idle_s * 100, " %"),
+            Row("idle, RSS", floor.rss_mb(), agent.rss_mb(), " MB", limit=50),
+            Row("idle, threads", floor.threads(), agent.threads()),
+            Row("idle, open files", floor.descriptors(), agent.descriptors()),
         ]

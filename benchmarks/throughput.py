@@ -1,8 +1,9 @@
-"""Readings per second: a flood below the limit and one message above it, from the first publish to that one's POST."""
+"""Readings per second: a flood below the limit and one message above it, from the first publish to its POST."""
 
 from contextlib import ExitStack
 
-from benchmarks.common import Agent, BrokenError, Process, Publisher, Row, Sink, Size, broker, folder, median, start_floor
+from benchmarks.common import Agent, BrokenError, Process, Publisher, Sink, Size, broker, folder, start_floor
+from benchmarks.figures import Row, median
 
 _HIGH = 80.0
 
@@ -19,11 +20,8 @@ def _flood(size: Size, qos: int) -> list[Row]:
         publisher = Publisher(stack, port)
         floor = stack.enter_context(start_floor(port, qos, "floor/value", sink.url))
         floor.line()
-        agent = stack.enter_context(
-            Agent(folder(stack), port, sink.url, topic="agent/value", qos=qos)
-        )
+        agent = stack.enter_context(Agent(folder(stack), port, sink.url, topic="agent/value", qos=qos))
         agent.wait_online()
-        idle_mb = agent.rss_mb()
         values = [20 + number % 100 / 10 for number in range(size.messages)] + [_HIGH]
         floors, agents = [], []
         for number in range(size.rounds):
@@ -32,14 +30,15 @@ def _flood(size: Size, qos: int) -> list[Row]:
                     floors.append(_round(floor, "floor/value", values, qos, publisher, sink))
                 else:
                     agents.append(_agent_round(agent, values, qos, publisher, sink))
-        name = f"QoS {qos}"
         return [
-            Row(f"{name}: readings/s", median(rate for rate, _ in floors), median(rate for rate, _ in agents),
-                at_least=0.6),
-            Row(f"{name}: CPU s per 10,000 readings", median(cpu for _, cpu in floors), median(cpu for _, cpu in agents),
-                " s"),
-            Row(f"{name}: RSS before and after, grown by", None, agent.rss_mb() - idle_mb, " MB"),
-        ]  # fmt: skip
+            Row(f"QoS {qos}, readings/s", *_medians(floors, agents, 0), at_least=0.6),
+            Row(f"QoS {qos}, CPU for 10,000 readings", *_medians(floors, agents, 1), " s"),
+            Row(f"QoS {qos}, RSS after it", floor.rss_mb(), agent.rss_mb(), " MB"),
+        ]
+
+
+def _medians(floors: list[tuple[float, float]], agents: list[tuple[float, float]], figure: int) -> tuple[float, float]:
+    return median(each[figure] for each in floors), median(each[figure] for each in agents)
 
 
 def _round(
@@ -47,15 +46,13 @@ def _round(
 ) -> tuple[float, float]:
     """Return readings per second, and CPU seconds for 10,000 of them."""
     before = side.cpu_s()
-    first, _ = publisher.publish(topic, values, qos=qos)
+    first, _ = publisher.publish([topic], values, qos=qos)
     ((last, _),) = sink.take(1)
     count = len(values)
     return count / (last - first) * 1e9, (side.cpu_s() - before) / count * 10_000
 
 
-def _agent_round(
-    agent: Agent, values: list[float], qos: int, publisher: Publisher, sink: Sink
-) -> tuple[float, float]:
+def _agent_round(agent: Agent, values: list[float], qos: int, publisher: Publisher, sink: Sink) -> tuple[float, float]:
     before = agent.readings()
     result = _round(agent, "agent/value", values, qos, publisher, sink)
     counted = agent.readings() - before

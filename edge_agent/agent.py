@@ -76,10 +76,10 @@ class Agent:
         self.desk = SourceDesk(self.inbox, self.clock.now)
         self._bad_readings = BadReadings()
         self.auth = AuthWatch(config)
+        self.outbox.note_auth_code(self.auth.code())
+        engine = self._restored_engine()
         self.sender = Sender(self.outbox, self._client, config.iotcall.rules, self.clock, self._count_trigger)
-        self.engine_thread = EngineThread(
-            self._restored_engine(), self.inbox, self.outbox, self.clock, self.sender.wake
-        )
+        self.engine_thread = EngineThread(engine, self.inbox, self.outbox, self.clock, self.sender.wake)
         self.sources = self._supervisor(config)
         self.view = AgentView(self)
         self._web: WebServer | None = None
@@ -263,9 +263,12 @@ class Agent:
         old, self.config = self.config, config
         self.clock.trusted = config.agent.clock == "trusted"
         logging.getLogger("edge_agent").setLevel(config.agent.log_level.upper())
+        code = self.auth.code()
         self.auth.configure(config)
         self._replace_engine(engine_settings(config))
         self.sender.configure(config.iotcall.rules, self._client)
+        if self.auth.code() != code:
+            self.sender.auth_changed()
         if (old.sources, old.mqtt, old.passwords, old.agent.name) != (
             config.sources, config.mqtt, config.passwords, config.agent.name,
         ):  # fmt: skip

@@ -1,6 +1,5 @@
 """`edge-agent iotcall`: IoTCall by hand."""
 
-import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,7 @@ def call(ctx: click.Context, rule: str, *, yes: bool, as_json: bool) -> None:
         raise CliError(f"no IoTCall rule is called {rule!r}", f"known: {known}")
     if not yes and not click.confirm(f"Really trigger {rule}? People will be phoned.", err=True):
         raise CliError("nothing was done")
-    answer = _through_agent(config, rule) or _under_lock(config, rule)
+    answer = _trigger(config, rule)
     if as_json:
         echo_json(answer)
     elif answer["result"] == "placed":
@@ -43,17 +42,22 @@ def call(ctx: click.Context, rule: str, *, yes: bool, as_json: bool) -> None:
         raise CliError(f"not placed (call {answer['id']}): {answer['message']}")
 
 
-def _through_agent(config: "Config", rule: str) -> dict[str, Any] | None:
-    """Let the running agent do it; None where none runs."""
+def _trigger(config: "Config", rule: str) -> dict[str, Any]:
+    """Let the running agent do it; where none runs, be the one agent on the state folder."""
     from edge_agent.cli.local import request
-    from edge_agent.delivery.statedir import StateError, StateLock
+    from edge_agent.delivery.statedir import StateError, StateLock, agent_runs
 
     try:
-        StateLock(config.state_dir).release()
-    except StateError:
+        lock = StateLock(config.state_dir)
+    except StateError as error:
+        if not agent_runs(config.state_dir):
+            raise CliError(str(error), error.hint) from error
         answer: dict[str, Any] = request(config, "POST", "/api/v1/call", {"rule": rule}, timeout_s=_patience_s(config))
         return answer
-    return None
+    try:
+        return _trigger_here(config, rule)
+    finally:
+        lock.release()
 
 
 def _patience_s(config: "Config") -> float:
@@ -62,31 +66,25 @@ def _patience_s(config: "Config") -> float:
     return config.iotcall.timeout / SECOND + 10
 
 
-def _under_lock(config: "Config", rule: str) -> dict[str, Any]:
-    """Do it here, as the one agent on the state folder."""
+def _trigger_here(config: "Config", rule: str) -> dict[str, Any]:
     from edge_agent.delivery.outbox import Outbox
     from edge_agent.delivery.sender import Sender
-    from edge_agent.delivery.statedir import StateError, StateLock
-    from edge_agent.delivery.store import open_or_set_aside
+    from edge_agent.delivery.store import open_store
     from edge_agent.iotcall.client import Client
     from edge_agent.system.clock import Clock
 
     code = config.auth_code.reveal() if config.auth_code else ""
     clock = Clock()
-    try:
-        lock = StateLock(config.state_dir)
-        store, _ = open_or_set_aside(config.state_dir)
-    except StateError as error:
-        raise CliError(str(error), error.hint) from error
-    except (sqlite3.Error, OSError) as error:
-        raise CliError(f"the outbox in {config.state_dir} cannot be opened: {error}", "see who may write it") from error
+    store = open_store(config.state_dir)
+    for trouble in filter(None, (store.set_aside, store.trouble and f"it is in no outbox: {store.trouble}")):
+        click.echo(f"edge-agent: {trouble}", err=True)
     outbox = Outbox(store, clock)
+    outbox.enter_boot()
     sender = Sender(outbox, lambda: Client(config.iotcall, lambda: code), config.iotcall.rules, clock, _uncounted)
     try:
         row, outcome = sender.call_by_hand(rule)
     finally:
         outbox.close()
-        lock.release()
     return {"result": str(outcome.result), "message": outcome.message, "id": row}
 
 

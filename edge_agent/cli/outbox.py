@@ -1,8 +1,11 @@
 """`edge-agent outbox`: see and operate calls, through the running agent or, while it is down, in its database."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import click
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from edge_agent.config.settings import Config
     from edge_agent.delivery.outbox import Outbox
 
-T = TypeVar("T")
+_PATIENCE_S = 3.0
 _STATES = ("waiting", "placed", "failed", "expired", "cancelled", "suppressed")
 
 
@@ -31,8 +34,7 @@ def command() -> None:
 def list_calls(ctx: click.Context, state: str | None, limit: int | None, *, as_json: bool) -> None:
     """List calls, oldest first."""
     config = load_config(ctx, secrets=False)
-    nothing: list[dict[str, Any]] = []
-    rows = _read(config, lambda outbox: _as_json(config, outbox.rows(state, limit)), nothing)
+    rows = _rows(config, state, limit)
     if as_json:
         echo_json(rows)
         return
@@ -63,10 +65,9 @@ def _cell(value: object) -> str:
 def show_call(ctx: click.Context, row: int, *, as_json: bool) -> None:
     """Show one call, whole."""
     config = load_config(ctx, secrets=False)
-    call = _read(config, lambda outbox: outbox.get(row), None)
-    if call is None:
+    shown = next((call for call in _rows(config, None, None) if call["id"] == row), None)
+    if shown is None:
         raise CliError(f"there is no call {row}", "edge-agent outbox list shows them")
-    shown = _as_json(config, [call])[0]
     if as_json:
         echo_json(shown)
         return
@@ -101,26 +102,33 @@ def _done(changed: dict[str, Any], text: str, *, as_json: bool) -> None:
         click.echo(text)
 
 
-def _as_json(config: "Config", calls: list[Any]) -> list[dict[str, Any]]:
-    from edge_agent.system.clock import Clock
+def _rows(config: "Config", state: str | None, limit: int | None) -> list[dict[str, Any]]:
+    """Return rows as the running agent knows them (a full disk leaves it only its memory), else as they are on disk."""
+    from edge_agent.cli.local import request
+    from edge_agent.delivery.statedir import agent_runs
 
-    clock, zone = Clock(), config.zone()
-    return [call.as_json(clock, zone) for call in calls]
+    if config.web.listen and agent_runs(config.state_dir):
+        wanted = urlencode({name: value for name, value in (("state", state), ("limit", limit)) if value is not None})
+        with contextlib.suppress(CliError):
+            answer: list[dict[str, Any]] = request(config, "GET", f"/api/v1/outbox?{wanted}", timeout_s=_PATIENCE_S)
+            return answer
+    return _rows_on_disk(config, state, limit)
 
 
-def _read(config: "Config", look: "Callable[[Outbox], T]", empty: T) -> T:
-    """Look into the database as it is on disk, whoever runs; `empty` where there is none yet."""
+def _rows_on_disk(config: "Config", state: str | None, limit: int | None) -> list[dict[str, Any]]:
+    """Look into the database, whoever runs; nothing where there is none yet."""
     from edge_agent.delivery.outbox import Outbox
     from edge_agent.delivery.store import DATABASE, ReadOnlyStore
     from edge_agent.system.clock import Clock
 
     path = config.state_dir / DATABASE
+    clock = Clock()
     try:
         if not path.exists():
-            return empty
+            return []
         store = ReadOnlyStore(path)
         try:
-            return look(Outbox(store, Clock()))
+            return [call.as_json(clock, config.zone()) for call in Outbox(store, clock).rows(state, limit)]
         finally:
             store.close()
     except (sqlite3.Error, OSError) as error:
@@ -129,30 +137,44 @@ def _read(config: "Config", look: "Callable[[Outbox], T]", empty: T) -> T:
 
 def _operate(config: "Config", row: int, verb: str, change: "Callable[[Outbox], bool]") -> dict[str, Any]:
     """Do it through the running agent; where none runs, in its database."""
-    from edge_agent.delivery.outbox import Outbox
-    from edge_agent.delivery.statedir import StateError, StateLock
-    from edge_agent.delivery.store import DATABASE, Store
-    from edge_agent.system.clock import Clock
+    from edge_agent.cli.local import request
+    from edge_agent.delivery.statedir import StateError, StateLock, agent_runs
+    from edge_agent.delivery.store import DATABASE
 
     path = config.state_dir / DATABASE
-    if not path.exists():
+    if not config.state_dir.is_dir():
         raise CliError(f"there is no call {row}", "the outbox is empty")
     try:
         lock = StateLock(config.state_dir)
-    except StateError:
-        from edge_agent.cli.local import request
-
+    except StateError as error:
+        if not agent_runs(config.state_dir):
+            raise CliError(str(error), error.hint) from error
         answer: dict[str, Any] = request(config, "POST", f"/api/v1/outbox/{row}/{verb}")
         return answer
     try:
-        store = Store(path)
-        try:
-            if not change(Outbox(store, Clock())):
-                raise CliError(f"call {row} is not there, or its state does not allow it", "see edge-agent outbox list")
-        finally:
-            store.close()
+        if not path.exists():
+            raise CliError(f"there is no call {row}", "the outbox is empty")
+        if not _change_on_disk(path, change):
+            raise CliError(f"call {row} is not there, or its state does not allow it", "see edge-agent outbox list")
     except (sqlite3.Error, OSError) as error:
         raise CliError(f"the outbox {path} cannot be written: {error}", "run it as the agent's user") from error
     finally:
         lock.release()
     return {"changed": 1}
+
+
+def _change_on_disk(path: Path, change: "Callable[[Outbox], bool]") -> bool:
+    from edge_agent.delivery.outbox import Outbox
+    from edge_agent.delivery.store import Store
+    from edge_agent.system.clock import Clock
+
+    store = Store(path)
+    try:
+        outbox = Outbox(store, Clock())
+        outbox.enter_boot()
+        changed = change(outbox)
+        if store.trouble is not None or store.set_aside is not None:
+            raise OSError(store.trouble or store.set_aside)
+        return changed
+    finally:
+        store.close()

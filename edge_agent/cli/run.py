@@ -1,6 +1,7 @@
 """`edge-agent run`: the daemon, in the foreground, logging to stderr."""
 
 import logging
+import os
 import sqlite3
 import sys
 
@@ -43,10 +44,8 @@ class _Line(logging.Formatter):
     """One line for each record."""
 
     def __init__(self) -> None:
-        import os
-
         # journald reads the level from the prefix <N>, and adds the time itself
-        self._journal = "JOURNAL_STREAM" in os.environ
+        self._journal = _is_journal()
         super().__init__("%(message)s" if self._journal else "%(asctime)s %(levelname)-7s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
@@ -56,3 +55,12 @@ class _Line(logging.Formatter):
             return text
         level = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3}.get(record.levelname, 2)
         return "\n".join(f"<{level}>{line}" for line in text.splitlines())
+
+
+def _is_journal() -> bool:
+    """Return whether stderr goes to journald: it is what JOURNAL_STREAM says, not a terminal that inherited that."""
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # ValueError: closed, or no file
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

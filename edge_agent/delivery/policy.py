@@ -29,6 +29,7 @@ REVIVE_AFTER = 600 * SECOND
 """A failed call whose alarm is still raised is tried once more this often."""
 _RULE_WAITS_S = (5.0, 20.0)
 _AUTH_WAIT_S = 60.0
+_MAX_PATIENCE_S = 300.0
 _JITTER = 0.2
 _backoff = wait_exponential(multiplier=1, max=30)
 
@@ -70,8 +71,20 @@ def judge(outcome: Outcome, attempts: int, strikes: int, chance: float) -> Verdi
     if result is Result.AUTH:
         return _wait(_AUTH_WAIT_S, holds_rule=True)
     if result is Result.BUSY and outcome.retry_after_s is not None:
-        return _wait(outcome.retry_after_s + chance, holds_rule=True)
+        return _wait(_patience_s(outcome.retry_after_s, chance), holds_rule=True)
     return _wait(backoff_s(attempts, chance))
+
+
+def judge_revival(outcome: Outcome) -> Verdict:
+    """Return what becomes of a failed call that was tried once more because its alarm is still raised."""
+    if outcome.result is Result.PLACED:
+        return Verdict(CallState.PLACED, None)
+    return Verdict(CallState.FAILED, REVIVE_AFTER)
+
+
+def _patience_s(asked_s: float, chance: float) -> float:
+    """Return a pause never shorter than asked for, at most a second longer, and no longer for it than 5 minutes."""
+    return max(asked_s, min(asked_s + chance, _MAX_PATIENCE_S))
 
 
 def _wait(seconds: float, *, holds_rule: bool = False) -> Verdict:

@@ -47,6 +47,10 @@ class Call:
     created_boot: int
     created_wall: int
     created_synced: bool
+    lived: int
+    """For how long it existed in earlier boots."""
+    fresh_at_age: int
+    """How old it was when somebody last had it tried again: it expires from there."""
     attempts: int
     strikes: int
     next_attempt_at: int | None
@@ -56,6 +60,7 @@ class Call:
     ambiguous: tuple[int, ...]
     """The instants of attempts whose answer is unknown."""
     finished_wall: int | None
+    finished_synced: bool
     activation_id: str | None
     outcome: str | None
     parent: int | None
@@ -67,9 +72,10 @@ class Call:
         """
         if self.boot_id == clocks.boot_id:
             return clocks.now() - self.created_boot
+        known = self.lived + clocks.now()
         if self.created_synced and clocks.synced():
-            return max(clocks.wall() - self.created_wall, 0)
-        return clocks.now()
+            return max(clocks.wall() - self.created_wall, known)
+        return known
 
     def as_json(self, clocks: Clocks, zone: tzinfo) -> dict[str, Any]:
         """Return the object of `outbox list --json`."""
@@ -77,7 +83,7 @@ class Call:
         this_boot = self.boot_id == clocks.boot_id
         created = self.created_boot + skew if this_boot else self.created_wall
         due = self.next_attempt_at
-        waiting = self.state == "waiting" and due is not None and this_boot
+        waiting = self.state == "waiting"
         placed = self.finished_wall if self.state == "placed" else None
         return {
             "id": self.id,
@@ -100,25 +106,68 @@ class Call:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ClocksNote:
+    """What the clocks showed at one moment of a boot: what the next boot knows of this one."""
+
+    boot_id: str
+    boot: int
+    wall: int
+    synced: bool
+
+
+def note_clocks(db: sqlite3.Connection, clocks: Clocks) -> None:
+    """Write down what the clocks show, within a transaction."""
+    note = json.dumps([clocks.boot_id, clocks.now(), clocks.wall(), clocks.synced()])
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('clocks', ?)", (note,))
+
+
+def read_clocks(text: str) -> ClocksNote:
+    """Return what `note_clocks` wrote. ValueError, TypeError: it is none."""
+    boot_id, boot, wall, synced = json.loads(text)
+    return ClocksNote(str(boot_id), int(boot), int(wall), bool(synced))
+
+
+def log_event(
+    db: sqlite3.Connection,
+    clocks: Clocks,
+    event: str,
+    reason: str,
+    subject: tuple[str | None, str | None, str | None],
+    wall: int | None = None,
+) -> None:
+    """Write an event about (alarm, instance, rule), within a transaction; `wall` is now where it is left out."""
+    db.execute(
+        "INSERT INTO events (wall, synced, event, alarm, instance, rule, reason) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (clocks.wall() if wall is None else wall, clocks.synced(), str(event), *subject, storable(reason)),
+    )
+
+
+def storable(text: str) -> str:
+    """Return a text as SQLite can keep it: a sensor's JSON may hold halves of characters."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def call_of(row: sqlite3.Row) -> Call:
     """Return a row of the table `calls` as a value."""
     values = dict(row)
     values["created_synced"] = bool(values["created_synced"])
     values["sending"] = bool(values["sending"])
+    values["finished_synced"] = bool(values["finished_synced"])
     values["ambiguous"] = tuple(json.loads(values["ambiguous"]))
     return Call(**values)
 
 
 def alarm_key(alarm: str, instance: str | None) -> str:
     """Return the key of an alarm instance in the table `alarms`."""
-    return json.dumps([alarm, instance], ensure_ascii=False)
+    return json.dumps([alarm, instance])
 
 
 def dump_record(record: AlarmRecord) -> str:
     """Return an alarm record as JSON."""
     owed = record.owed and {"kind": record.owed.kind, "rules": record.owed.rules}
     fields = {name: getattr(record, name) for name in AlarmRecord.__slots__}
-    return json.dumps({**fields, "owed": owed}, ensure_ascii=False)
+    return json.dumps({**fields, "owed": owed})
 
 
 def load_record(text: str) -> AlarmRecord:

@@ -43,6 +43,9 @@ def _write(path: Path, token: str) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             os.fchmod(file.fileno(), _MODE)  # whatever the umask
+            if os.geteuid() == 0:  # made by root's hand, read by the service
+                folder = path.parent.stat()
+                os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
             file.write(f"{token}\n")
             file.flush()
             os.fsync(file.fileno())

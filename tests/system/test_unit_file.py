@@ -3,19 +3,17 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.helpers import missing, need, wait_until
+from tests.helpers import need, wait_until
+from tests.machine import ROOT, Machine, booted
 
-ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd/edge-agent.service"
 PROGRAM = "/opt/edge-agent/venv/bin/edge-agent"
 DROP_INS = sorted((ROOT / "systemd").glob("*.conf"))
@@ -130,55 +128,22 @@ while True:
     time.sleep(min(watchdog_interval_s(), 0.05))
 """
 
+STATE = "var/lib/edge-agent"
 FASTER = "[Service]\nWatchdogSec=1\nRestartSec=100ms\n"  # the unit's 60 and 3 s would only be waited for
 
-# nsenter from root keeps what would change the machine outside: its clock, its modules, its power.
-_KEPT_OUT = "-sys_time,-sys_module,-sys_boot,-wake_alarm"
+
+def seen(machine: Machine) -> dict[str, Any]:
+    """Return what the stand-in saw when it looked around."""
+    found: dict[str, Any] = json.loads((machine.root / STATE / "seen.json").read_text(encoding="utf-8"))
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A booted systemd over a copy-on-write view of this machine's own files."""
-
-    root: Path
-    systemd_pid: int
-
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command inside it."""
-        inside = ["nsenter", "-t", str(self.systemd_pid), "-a", "--", "setpriv"]
-        limits = [f"--bounding-set={_KEPT_OUT}", f"--inh-caps={_KEPT_OUT}"]
-        return subprocess.run([*inside, *limits, *command], check=False, capture_output=True, text=True, timeout=30)
-
-    def show(self, key: str) -> str:
-        """Return a property of the service."""
-        return self.run("systemctl", "show", "edge-agent", "--value", "-p", key).stdout.strip()
-
-    def journal(self) -> str:
-        """Return what the service, and systemd about it, logged."""
-        return self.run("journalctl", "-u", "edge-agent", "-o", "cat", "--no-pager").stdout
-
-    def order(self, word: str) -> None:
-        """Tell the stand-in to hang, or to exit with a status."""
-        draft = self.root / "var/lib/edge-agent/draft"
-        draft.write_text(word, encoding="utf-8")
-        os.chown(draft, self.seen()["uid"], -1)
-        draft.rename(draft.with_name("order"))
-
-    def seen(self) -> dict[str, Any]:
-        """Return what the stand-in saw when it looked around."""
-        text = (self.root / "var/lib/edge-agent/seen.json").read_text(encoding="utf-8")
-        found: dict[str, Any] = json.loads(text)
-        return found
-
-    def restarted(self, times: int) -> bool:
-        """Return whether systemd restarted the service that often, and it is ready again."""
-        return self.show("NRestarts") == str(times) and self.show("ActiveState") == "active"
-
-
-def _mount(*arguments: str) -> None:
-    result = subprocess.run(["mount", *arguments], check=False, capture_output=True, text=True, timeout=30)
-    if result.returncode != 0:
-        missing(f"needs the right to mount: {result.stderr.strip()}")
+def order(machine: Machine, word: str) -> None:
+    """Tell the stand-in to hang, or to exit with a status."""
+    draft = machine.root / STATE / "draft"
+    draft.write_text(word, encoding="utf-8")
+    os.chown(draft, seen(machine)["uid"], -1)
+    draft.rename(draft.with_name("order"))
 
 
 def _install(root: Path) -> None:
@@ -189,74 +154,22 @@ def _install(root: Path) -> None:
     (root / PROGRAM[1:]).chmod(0o755)
     for name in ("__init__.py", "system/__init__.py", "system/sdnotify.py"):
         shutil.copy(ROOT / "edge_agent" / name, root / "opt/edge-agent/lib/edge_agent" / name)
-    drop_in = root / "etc/systemd/system/edge-agent.service.d"
-    drop_in.mkdir(parents=True)
-    shutil.copy(UNIT, drop_in.parent)
-    (drop_in / "faster.conf").write_text(FASTER, encoding="utf-8")
+    shutil.copy(UNIT, root / "etc/systemd/system")
     shutil.copy(ROOT / "systemd/edge-agent.sysusers", root / "usr/lib/sysusers.d/edge-agent.conf")
-    (root / "etc/fstab").unlink(missing_ok=True)
-    (root / "etc/machine-id").write_text(os.urandom(16).hex() + "\n", encoding="ascii")
-
-
-def _booted(nspawn: subprocess.Popen[bytes], root: Path) -> Machine | None:
-    """Return the machine once its systemd says that it runs."""
-    assert nspawn.poll() is None, (root.parent / "console.log").read_text(errors="replace")
-    children = subprocess.run(
-        ["pgrep", "-P", str(nspawn.pid), "-x", "systemd"], check=False, capture_output=True, text=True, timeout=10
-    ).stdout.split()
-    if not children:
-        return None
-    machine = Machine(root, int(children[0]))
-    state = machine.run("systemctl", "is-system-running").stdout.strip()
-    return machine if state in {"running", "degraded"} else None
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Boot a systemd over this machine's files, with the service installed and its user made; power off at the end."""
-    if os.geteuid() != 0:
-        missing("needs root, to boot a systemd")
-    for program in ("systemd-nspawn", "systemd-sysusers", "nsenter", "setpriv", "pgrep"):
-        need(program)
-    base = tmp_path_factory.mktemp("machine")
-    _mount("-t", "tmpfs", "-o", "mode=755", "none", str(base))
-    try:
-        for name in ("up", "work", "root"):
-            (base / name).mkdir()
-        root = base / "root"
-        _mount("-t", "overlay", "overlay", "-o", f"lowerdir=/,upperdir={base}/up,workdir={base}/work", str(root))
-        try:
-            _install(root)
-            yield from _boot(root)
-        finally:
-            subprocess.run(["umount", "-l", str(root)], check=True, timeout=30)
-    finally:
-        subprocess.run(["umount", "-l", str(base)], check=True, timeout=30)
-
-
-def _boot(root: Path) -> Iterator[Machine]:
-    flags = ["-q", "-b", "-D", str(root), "-M", f"edge-agent-{os.getpid()}", "--register=no", "--keep-unit"]
-    flags += ["--private-network", "--link-journal=no", "--console=pipe", "--kill-signal=SIGRTMIN+3"]
-    with (root.parent / "console.log").open("wb") as console:
-        nspawn = subprocess.Popen(
-            [need("systemd-nspawn"), *flags, "systemd.unit=basic.target"],
-            stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
-        )  # fmt: skip
-    try:
-        wait_until(lambda: _booted(nspawn, root), timeout_s=60, step_s=0.1)
-        booted = _booted(nspawn, root)
-        assert booted is not None
-        made = booted.run("systemd-sysusers", "/usr/lib/sysusers.d/edge-agent.conf")
+    """Boot a machine with the service installed and its user made."""
+    need("systemd-sysusers")
+    with booted(tmp_path_factory.mktemp("machine"), _install) as running:
+        running.drop_in("faster.conf", FASTER)
+        running.run("systemctl", "daemon-reload")
+        made = running.run("systemd-sysusers", "/usr/lib/sysusers.d/edge-agent.conf")
         assert made.returncode == 0, made.stderr
         for group in ("gpio", "root"):
-            booted.run("install", "-m", "640", "-g", group, "/etc/hostname", f"/srv/{group}-only")
-        yield booted
-        os.kill(booted.systemd_pid, signal.SIGRTMIN + 4)  # power off
-        nspawn.wait(timeout=30)
-    finally:
-        if nspawn.poll() is None:
-            nspawn.kill()
-            nspawn.wait(timeout=10)
+            running.run("install", "-m", "640", "-g", group, "/etc/hostname", f"/srv/{group}-only")
+        yield running
 
 
 @pytest.fixture
@@ -271,10 +184,10 @@ def service(machine: Machine) -> Iterator[Machine]:
 
 def test_it_may_do_what_it_must_and_no_more(service: Machine) -> None:
     assert service.show("StatusText") == "watching"
-    seen = service.seen()
-    assert seen.pop("uid") > 0
-    assert len(seen.pop("boot_id")) == 36
-    assert seen == {
+    found = seen(service)
+    assert found.pop("uid") > 0
+    assert len(found.pop("boot_id")) == 36
+    assert found == {
         "arguments": ["--config", "/etc/edge-agent/config.toml", "run"],
         "cwd": "/run/edge-agent",
         "lg_wd": "/run/edge-agent",
@@ -299,15 +212,14 @@ def test_it_may_do_what_it_must_and_no_more(service: Machine) -> None:
 
 def test_with_the_drop_in_the_auth_code_is_a_credential(service: Machine) -> None:
     """Its file may then be root's alone."""
-    drop_in = service.root / "etc/systemd/system/edge-agent.service.d/credential.conf"
-    shutil.copy(ROOT / "systemd/credential.conf", drop_in)
+    drop_in = service.drop_in("credential.conf", (ROOT / "systemd/credential.conf").read_text(encoding="utf-8"))
     code = service.root / "etc/edge-agent/auth-code"
     code.write_text("the-code\n", encoding="utf-8")
     code.chmod(0o600)
     try:
         service.run("systemctl", "daemon-reload")
         assert service.run("systemctl", "restart", "edge-agent").returncode == 0, service.journal()
-        assert service.seen()["credential"] == "the-code\n"
+        assert seen(service)["credential"] == "the-code\n"
     finally:
         drop_in.unlink()
         service.run("systemctl", "daemon-reload")
@@ -322,7 +234,7 @@ def test_reload_is_a_sighup_and_stop_is_clean(service: Machine) -> None:
 
 def test_fed_it_lives_and_hanging_it_is_aborted_and_started_again(service: Machine) -> None:
     pid = service.show("MainPID")
-    service.order("hang")
+    order(service, "hang")
     wait_until(lambda: service.restarted(1), timeout_s=20, step_s=0.1)
     assert service.show("MainPID") != pid
     journal = service.journal()
@@ -338,5 +250,5 @@ def test_killed_it_is_started_again(service: Machine) -> None:
 def test_whatever_its_exit_status_it_is_started_again_and_again(service: Machine) -> None:
     """Also 78, a bad configuration, and more often than systemd's own limit of five in ten seconds."""
     for times, status in enumerate((78, 1, 0, 2, 78, 78, 78), start=1):
-        service.order(str(status))
+        order(service, str(status))
         wait_until(partial(service.restarted, times), timeout_s=20, step_s=0.05)

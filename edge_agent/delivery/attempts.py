@@ -1,0 +1,202 @@
+"""Attempts: one POST each, what came of it on record, and what it says about the line. Never decides when."""
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge_agent.delivery.dispatch import Hold
+from edge_agent.delivery.line import LineState, Turn
+from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.policy import LINE, STRIKING, CallState, Verdict, judge, judge_revival
+from edge_agent.delivery.rows import Call, Clocks
+from edge_agent.delivery.tally import Tally
+from edge_agent.iotcall.outcome import Outcome, Result
+from edge_agent.iotcall.settings import RuleSettings
+
+_log = logging.getLogger(__name__)
+_WRITE_AGAIN_S = 1.0
+_BROKE_OFF = Outcome(Result.AMBIGUOUS, "the attempt broke off")
+
+
+class WithdrawnError(Exception):
+    """What an attempt was for is gone: nothing is sent."""
+
+
+class Trigger(Protocol):
+    """The client, as attempts need it."""
+
+    def trigger(self, url_key: str, before_send: Callable[[], None] | None = None) -> Outcome:
+        """Make one attempt."""
+
+    def probe(self) -> bool:
+        """Try the line without sending anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An attempt to make: of certain calls, or (None) of all that wait of a rule."""
+
+    rule: str
+    ids: Sequence[int] | None
+    begun_at: int
+
+
+class Attempts:
+    """Makes attempts, each in the thread that asks for it. Safe from any thread.
+
+    `count_trigger(rule, at)` is told each trigger that no alarm made, `on_hold(rule, hold)` what the service asked for.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        client: Callable[[], Trigger],
+        clocks: Clocks,
+        count_trigger: Callable[[str, int], None],
+        on_hold: Callable[[str, Hold], None],
+        chance: Callable[[], float],
+    ) -> None:
+        self._outbox = outbox
+        self._desk = outbox.dispatch
+        self._make_client = client
+        self._client: Trigger | None = None
+        self._client_lock = threading.Lock()
+        self._clocks = clocks
+        self._count_trigger = count_trigger
+        self._on_hold = on_hold
+        self._chance = chance
+        self.line = LineState()
+        self.tally = Tally()
+        self.last_success_wall: int | None = None
+        self.clock_suspect = False
+        self.stopping = False
+
+    def configure(self, client: Callable[[], Trigger]) -> None:
+        """Use another client from now on."""
+        with self._client_lock:
+            self._make_client = client
+            self._client = None
+
+    def client(self) -> Trigger:
+        """Return the client, made when it is first needed."""
+        with self._client_lock:
+            if self._client is None:
+                self._client = self._make_client()
+            return self._client
+
+    def make(self, job: Job, settings: RuleSettings) -> None:
+        """Make an attempt, and record what came of it. WithdrawnError: nothing was left to send."""
+        asked = self._desk.open_calls(job.rule, job.ids)
+        if not asked:
+            raise WithdrawnError
+        begun: list[Call] = []
+
+        def before_send() -> None:
+            begun.extend(self._desk.begin(job.rule, job.ids))
+            if not begun:
+                raise WithdrawnError
+
+        outcome = None
+        try:
+            outcome = self.client().trigger(settings.url_key, before_send)
+        finally:
+            if outcome is None and begun:  # a bug: all the same these rows are being sent no more
+                self._record(job, begun, _BROKE_OFF)
+        self._record(job, begun or asked, outcome)
+        self._observe(outcome, job.begun_at)
+
+    def _record(self, job: Job, calls: Sequence[Call], outcome: Outcome) -> None:
+        """Write down what came of an attempt, for each call that it was for."""
+        now = self._clocks.now()
+        verdicts: list[tuple[Call, Verdict]] = []
+        rode = []
+        hold: Hold | None = None
+        for call in calls:
+            verdict = self._judge(call, outcome, job)
+            if verdict.holds_rule and verdict.wait is not None:
+                hold = Hold(now + verdict.wait, outcome.result)
+            due = call.next_attempt_at is None or call.next_attempt_at <= now
+            if due or outcome.result not in STRIKING:
+                verdicts.append((call, verdict))
+            else:
+                rode.append(call)  # its own attempts stay the stated time apart
+        held = None if hold is None else (job.rule, hold)
+        if held is not None:
+            self._on_hold(*held)
+        self._keep(lambda: self._desk.finish(verdicts, outcome, rode, held))
+        if outcome.result is Result.AMBIGUOUS:
+            self._count_trigger(job.rule, now)
+        self.tally.attempt(outcome.result)
+        for call, verdict in verdicts:
+            self._tell(call, verdict.state, outcome)
+
+    def _keep(self, write: Callable[[], None]) -> None:
+        """Write a result down, however long it takes (another program may have the database locked)."""
+        while True:
+            try:
+                return write()
+            except sqlite3.Error as error:
+                if self.stopping:
+                    raise
+                _log.error("event=result_not_written error=%r", str(error))
+                time.sleep(_WRITE_AGAIN_S)
+
+    def _judge(self, call: Call, outcome: Outcome, job: Job) -> Verdict:
+        if call.state == CallState.FAILED:
+            return judge_revival(outcome)
+        if self.line.is_stale(outcome.result, job.begun_at):
+            return Verdict(CallState.WAITING, 0)
+        strikes = call.strikes + (outcome.result in STRIKING)
+        return judge(outcome, call.attempts + 1, strikes, self._chance())
+
+    def _tell(self, call: Call, state: CallState, outcome: Outcome) -> None:
+        """Log a call's end, and the first of a row of like results; not each try."""
+        who = f"id={call.id} rule={call.rule} alarm={call.alarm or '-'} instance={call.instance or '-'}"
+        if state is CallState.PLACED:
+            self.tally.placed(call.age(self._clocks))
+            _log.info("event=placed %s attempts=%d", who, call.attempts + 1)
+        elif state is CallState.FAILED and call.state != CallState.FAILED:
+            _log.error("event=failed %s attempts=%d error=%r", who, call.attempts + 1, outcome.message)
+        elif outcome.result != call.last_result:
+            _log.warning("event=not_placed_yet %s result=%s error=%r", who, outcome.result, outcome.message)
+
+    def _observe(self, outcome: Outcome, begun_at: int) -> None:
+        """Draw conclusions about the line; its return makes due what waits for it."""
+        result = outcome.result
+        if result.reached:
+            if outcome.date is not None:
+                self._clocks.observe(outcome.date)
+            self.last_success_wall = self._clocks.wall()
+            self.clock_suspect = False
+        elif result in LINE:
+            self.clock_suspect = outcome.clock_suspect
+        turn = self.line.observe(result, begun_at, self._clocks.now())
+        if turn is Turn.UP:
+            _log.info("event=line_up released=%d", self._desk.release_line())
+        elif turn is Turn.DOWN:
+            _log.warning("event=line_down error=%r", outcome.message)
+
+    # By hand ------------------------------------------------------------------------------------------------------
+
+    def by_hand(self, rule: str, settings: RuleSettings) -> tuple[int, Outcome]:
+        """Make one attempt now, and never a second; return the row's id and what came of it."""
+        begun_at = self._clocks.now()
+        call = self._outbox.add_by_hand(rule)
+        self._count_trigger(rule, begun_at)
+        outcome = _BROKE_OFF
+        try:
+            outcome = self.client().trigger(settings.url_key, None)
+        finally:
+            placed = outcome.result is Result.PLACED
+            final = CallState.PLACED if placed else CallState.FAILED
+            self._keep(lambda: self._desk.finish([(call, Verdict(final, None))], outcome))
+        if outcome.result is Result.AMBIGUOUS:
+            self._count_trigger(rule, self._clocks.now())
+        self.tally.attempt(outcome.result)
+        self._tell(call, final, outcome)
+        self._observe(outcome, begun_at)
+        return call.id, outcome
