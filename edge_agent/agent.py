@@ -79,7 +79,7 @@ class Agent:
         self.outbox.note_auth_code(self.auth.code())
         engine = self._restored_engine()
         self.sender = Sender(self.outbox, self._client, config.iotcall.rules, self.clock, self._count_trigger)
-        self.engine_thread = EngineThread(engine, self.inbox, self.outbox, self.clock, self.sender.wake)
+        self.engine_thread = EngineThread(engine, self.inbox, self.outbox, self.clock, self.sender)
         self.sources = self._supervisor(config)
         self.view = AgentView(self)
         self._web: WebServer | None = None

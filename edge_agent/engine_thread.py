@@ -4,14 +4,14 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from edge_agent.core.engine import Engine, EngineSettings
 from edge_agent.core.events import Changes, Event
 from edge_agent.core.fields import SECOND
 from edge_agent.core.reading import Reading
-from edge_agent.delivery.rows import Clocks
+from edge_agent.delivery.rows import Call, Clocks
 from edge_agent.inbox import Inbox, Item
 
 _log = logging.getLogger(__name__)
@@ -22,21 +22,32 @@ _RETRY_COMMIT_S = 1.0
 class Commits(Protocol):
     """The outbox, as the engine's thread needs it."""
 
-    def commit(self, changes: Changes) -> None:
-        """Write changes; on disk when it returns."""
+    def commit(self, changes: Changes, express: Mapping[str, bool]) -> dict[str, list[Call]]:
+        """Write changes, on disk when it returns; return the calls of `express` rules, marked as being sent."""
+
+
+class Courier(Protocol):
+    """The sender, as the engine's thread needs it."""
+
+    def claim(self, rules: Iterable[str]) -> dict[str, bool]:
+        """Reserve rules that could be triggered at once."""
+
+    def dispatch(self, claimed: Iterable[str], begun: Mapping[str, Sequence[Call]]) -> None:
+        """Send what is on disk, of rules that were claimed."""
+
+    def wake(self) -> None:
+        """Look at the outbox."""
 
 
 class EngineThread:
-    """Owns the engine while it runs. `calls_made()` is called after a commit that holds calls."""
+    """Owns the engine while it runs. What is on disk goes to the courier, is acknowledged, and told in the log."""
 
-    def __init__(
-        self, engine: Engine, inbox: Inbox, outbox: Commits, clocks: Clocks, calls_made: Callable[[], None]
-    ) -> None:
+    def __init__(self, engine: Engine, inbox: Inbox, outbox: Commits, clocks: Clocks, courier: Courier) -> None:
         self.engine = engine
         self._inbox = inbox
         self._outbox = outbox
         self._clocks = clocks
-        self._calls_made = calls_made
+        self._courier = courier
         self._stopping = False
         self._thread: threading.Thread | None = None
         self.beat_at = clocks.now()
@@ -89,8 +100,7 @@ class EngineThread:
         self._take_in(items)
         if empty and not len(self._inbox):
             self._tick(now)
-        if self._commit():
-            _acknowledge(items)
+        self._commit(items)
         self.beat_at = self._clocks.now()
 
     def _take_in(self, items: list[Item]) -> None:
@@ -110,41 +120,47 @@ class EngineThread:
         except Exception:  # noqa: BLE001 - the top of a thread
             _log.exception("event=engine_tick_failed")
 
-    def _commit(self) -> bool:
-        """Write what has changed; return whether it is on disk."""
+    def _commit(self, items: Sequence[Item] = ()) -> None:
+        """Write what has changed; only then send, acknowledge and tell it, in this order: the call cannot wait."""
         changes = self.engine.take()
-        if not changes:
-            return True
-        if not self._write(changes):
-            return False
+        if changes and not self._write(changes):
+            return
+        _acknowledge(items)
         for event in changes.events:
             _tell(event)
-        if any(event.rule is not None for event in changes.events):
-            self._calls_made()
-        return True
 
     def _write(self, changes: Changes) -> bool:
         """Commit, however long it takes: what is not on disk is not acknowledged, so nothing of it is lost.
 
         Returns False where the agent ends before it succeeds.
         """
+        rules = {event.rule for event in changes.events if event.rule is not None}
         while True:
+            claimed = self._courier.claim(rules) if rules else {}
+            begun: dict[str, list[Call]] = {}
             try:
-                self._outbox.commit(changes)
+                begun = self._outbox.commit(changes, claimed)
             except (sqlite3.Error, OSError) as error:
-                if self.commit_error is None:
-                    _log.error("event=commit_failed error=%r", str(error))
-                self.commit_error = str(error)
-                self.beat_at = self._clocks.now()
-                if self._stopping:
-                    return False
-                time.sleep(_RETRY_COMMIT_S)
+                self._note_error(error)
             else:
                 self.commit_error = None
+                if sum(map(len, begun.values())) < sum(event.rule is not None for event in changes.events):
+                    self._courier.wake()
                 return True
+            finally:
+                self._courier.dispatch(claimed, begun)
+            if self._stopping:
+                return False
+            time.sleep(_RETRY_COMMIT_S)
+
+    def _note_error(self, error: Exception) -> None:
+        if self.commit_error is None:
+            _log.error("event=commit_failed error=%r", str(error))
+        self.commit_error = str(error)
+        self.beat_at = self._clocks.now()
 
 
-def _acknowledge(items: list[Item]) -> None:
+def _acknowledge(items: Sequence[Item]) -> None:
     for item in items:
         if isinstance(item, Reading) and item.done is not None:
             try:

@@ -43,6 +43,8 @@ class Job:
     rule: str
     ids: Sequence[int] | None
     begun_at: int
+    begun: Sequence[Call] = ()
+    """Calls that are marked as being sent already."""
 
 
 class Attempts:
@@ -90,10 +92,10 @@ class Attempts:
 
     def make(self, job: Job, settings: RuleSettings) -> None:
         """Make an attempt, and record what came of it. WithdrawnError: nothing was left to send."""
-        asked = self._desk.open_calls(job.rule, job.ids)
+        begun = list(job.begun)
+        asked = begun or self._desk.open_calls(job.rule, job.ids)
         if not asked:
             raise WithdrawnError
-        begun: list[Call] = []
 
         def before_send() -> None:
             begun.extend(self._desk.begin(job.rule, job.ids))
@@ -102,7 +104,7 @@ class Attempts:
 
         outcome = None
         try:
-            outcome = self.client().trigger(settings.url_key, before_send)
+            outcome = self.client().trigger(settings.url_key, None if job.begun else before_send)
         finally:
             if outcome is None and begun:  # a bug: all the same these rows are being sent no more
                 self._record(job, begun, _BROKE_OFF)

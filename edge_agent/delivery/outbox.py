@@ -6,7 +6,7 @@ Here are the engine's side and that of people; the sender's is `Dispatch`.
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,8 @@ from edge_agent.delivery.store import Store
 from edge_agent.iotcall.outcome import Result
 
 _CALLS = (EventKind.CALL, EventKind.REPEAT)
+_NO_EXPRESS: Mapping[str, bool] = {}
+_KEEP_RECORD = "INSERT OR REPLACE INTO alarms VALUES (?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Outbox:
 
         def change(db: sqlite3.Connection) -> None:
             records = [load_record(row["record"]).shifted(shift) for row in db.execute("SELECT record FROM alarms")]
-            db.executemany("INSERT OR REPLACE INTO alarms VALUES (?, ?)", map(_alarm_row, records))
+            db.executemany(_KEEP_RECORD, map(_alarm_row, records))
             self.dispatch.shift(db, last, shift)
             note_clocks(db, self._clocks)
 
@@ -98,49 +100,72 @@ class Outbox:
 
     # The engine's side --------------------------------------------------------------------------------------------
 
-    def commit(self, changes: Changes) -> None:
-        """Write alarm records, events and the calls that they make, in one transaction."""
-        self._store.write(lambda db: self._commit(db, changes))
+    def commit(self, changes: Changes, express: Mapping[str, bool] = _NO_EXPRESS) -> dict[str, list[Call]]:
+        """Write alarm records, events and the calls that they make, in one transaction.
 
-    def _commit(self, db: sqlite3.Connection, changes: Changes) -> None:
+        Args:
+            changes: what the engine made of a batch of readings.
+            express: {rule that the sender stands ready for: whether it coalesces}. Its new calls are written as being
+                sent already, which saves a second commit before the request; but not where older ones wait.
+
+        Returns:
+            {rule: those calls}.
+        """
+        return self._store.write(lambda db: self._commit(db, changes, express))
+
+    def _commit(self, db: sqlite3.Connection, changes: Changes, express: Mapping[str, bool]) -> dict[str, list[Call]]:
         skew = self._clocks.wall() - self._clocks.now()
         synced = self._clocks.synced()
-        db.executemany("INSERT OR REPLACE INTO alarms VALUES (?, ?)", map(_alarm_row, changes.records))
+        db.executemany(_KEEP_RECORD, map(_alarm_row, changes.records))
+        older = "SELECT 1 FROM calls WHERE state = 'waiting' AND rule = ? LIMIT 1"
+        begun: dict[str, list[int]] = {rule: [] for rule in express if db.execute(older, (rule,)).fetchone() is None}
         for event in changes.events:
             log_event(db, self._clocks, event.kind, event.reason, _subject(event), event.at + skew)
-            if event.rule is not None:
-                self._call(db, event, event.at + skew, synced=synced)
+            if event.rule is None:
+                continue
+            ids = begun.get(event.rule) if event.kind in _CALLS else None
+            goes = ids is not None and (not ids or express[event.rule])
+            row = self._call(db, event, (self._clocks.boot_id, event.at, event.at + skew, synced), sending=goes)
+            if goes and ids is not None:
+                ids.append(row)
         note_clocks(db, self._clocks)
+        return {rule: [_row(db, row) for row in ids] for rule, ids in begun.items() if ids}
 
-    def _call(self, db: sqlite3.Connection, event: Event, wall: int, *, synced: bool) -> None:
-        """Insert the row of a call made or held back; one made after all is the row that was held back."""
+    def _call(self, db: sqlite3.Connection, event: Event, created: tuple[object, ...], *, sending: bool) -> int:
+        """Write the row of a call made or held back, and return its id; one made after all is the row held back."""
         alarm, instance, rule = _subject(event)
         reason = storable(event.reason)
-        created = (self._clocks.boot_id, event.at, wall, synced)
+        what = (rule, alarm, instance, event.episode, event.kind, event.priority.rank, reason)
         if event.kind not in _CALLS:
-            self._insert(db, (rule, alarm, instance, event.episode, event.kind, event.priority.rank, reason), created)
-            return
+            return self._insert(db, what, created, ("suppressed", False, None))
+        now = self._clocks.now()
         held = db.execute(
             "SELECT max(id) FROM calls WHERE state = 'suppressed'"
             " AND alarm = ? AND episode = ? AND rule = ? AND instance IS ?",
             (alarm, event.episode, rule, instance),
         ).fetchone()[0]
         if held is None:
-            what = (rule, alarm, instance, event.episode, event.kind, event.priority.rank, reason)
-            held = self._insert(db, what, created)
+            return self._insert(db, what, created, ("waiting", sending, now))
         db.execute(
-            "UPDATE calls SET state = 'waiting', reason = ?, origin = ?, boot_id = ?, created_boot = ?,"
+            "UPDATE calls SET state = 'waiting', sending = ?, reason = ?, origin = ?, boot_id = ?, created_boot = ?,"
             " created_wall = ?, created_synced = ?, lived = 0, next_attempt_at = ? WHERE id = ?",
-            (reason, event.kind, *created, self._clocks.now(), held),
+            (sending, reason, event.kind, *created, now, held),
         )
+        return int(held)
 
-    def _insert(self, db: sqlite3.Connection, what: tuple[object, ...], created: tuple[object, ...]) -> int:
-        """Insert a row, as yet held back."""
+    def _insert(
+        self,
+        db: sqlite3.Connection,
+        what: tuple[object, ...],
+        created: tuple[object, ...],
+        state: tuple[str, bool, int | None],
+    ) -> int:
+        """Insert a row; `state` is its state, whether it is being sent, and its next attempt."""
         row = db.execute(
-            "INSERT INTO calls (kind, state, rule, alarm, instance, episode, origin, priority, reason,"
-            " boot_id, created_boot, created_wall, created_synced)"
-            " VALUES ('call', 'suppressed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*what, *created),
+            "INSERT INTO calls (kind, rule, alarm, instance, episode, origin, priority, reason,"
+            " boot_id, created_boot, created_wall, created_synced, state, sending, next_attempt_at)"
+            " VALUES ('call', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*what, *created, *state),
         ).lastrowid
         assert row is not None  # noqa: S101 - an INSERT has one
         return row
@@ -162,7 +187,7 @@ class Outbox:
             # An alarm that comes back begins to count its episodes anew: these rows are none of its own.
             db.executemany("UPDATE calls SET episode = -1 WHERE alarm = ? AND instance IS ?", map(json.loads, gone))
             pairs = [pair for pair in wanted.items() if known.get(pair[0]) != pair[1]]
-            db.executemany("INSERT OR REPLACE INTO alarms VALUES (?, ?)", pairs)
+            db.executemany(_KEEP_RECORD, pairs)
             note_clocks(db, self._clocks)
 
         self._store.write(change)
@@ -188,10 +213,10 @@ class Outbox:
         def change(db: sqlite3.Connection) -> Call:
             clocks = self._clocks
             created = (clocks.boot_id, clocks.now(), clocks.wall(), clocks.synced())
-            row = self._insert(db, (rule, None, None, 0, "hand", 0, "by hand"), created)
-            db.execute("UPDATE calls SET state = 'waiting', sending = 1 WHERE id = ?", (row,))
+            what = (rule, None, None, 0, "hand", 0, "by hand")
+            row = self._insert(db, what, created, ("waiting", True, None))
             log_event(db, clocks, EventKind.CALL, "by hand", (None, None, rule))
-            return call_of(db.execute("SELECT * FROM calls WHERE id = ?", (row,)).fetchone())
+            return _row(db, row)
 
         return self._store.write(change)
 
@@ -334,6 +359,10 @@ _OVER = (
 
 def _subject(event: Event) -> tuple[str, str | None, str | None]:
     return event.alarm, event.instance if event.instance is None else storable(event.instance), event.rule
+
+
+def _row(db: sqlite3.Connection, row: int) -> Call:
+    return call_of(db.execute("SELECT * FROM calls WHERE id = ?", (row,)).fetchone())
 
 
 def _alarm_row(record: AlarmRecord) -> tuple[str, str]:

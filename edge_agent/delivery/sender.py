@@ -4,7 +4,7 @@ import functools
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from edge_agent.core.fields import SECOND
 from edge_agent.delivery.attempts import Attempts, Job, Trigger, WithdrawnError
@@ -103,6 +103,33 @@ class Sender:
             self._woken = True
             self._wake.notify_all()
 
+    def claim(self, rules: Iterable[str]) -> dict[str, bool]:
+        """Reserve those of the rules that could be triggered at once; return {rule: whether it coalesces}.
+
+        Their new calls are given to `dispatch` as soon as they are on disk; whatever is claimed must be dispatched.
+        """
+        now = self._clocks.now()
+        with self._wake:
+            if self._stopping or self.reachable is False:
+                return {}
+            free = {
+                rule: self._rules[rule].coalesce
+                for rule in rules
+                if rule in self._rules and rule not in self._in_flight and self._held_until(rule) <= now
+            }
+            self._in_flight.update(free)
+            return free
+
+    def dispatch(self, claimed: Iterable[str], begun: Mapping[str, Sequence[Call]]) -> None:
+        """Send the calls of claimed rules that are marked as being sent; free the rules that have none."""
+        now = self._clocks.now()
+        for rule in claimed:
+            if begun.get(rule):
+                job = Job(rule, None, now, begun[rule])
+                self._workers.submit(functools.partial(self._work, job))
+            else:
+                self._free(rule)
+
     def configure(self, rules: Mapping[str, RuleSettings], client: Callable[[], Trigger]) -> None:
         """Go on with other settings, after a reload."""
         self._rules = rules
@@ -177,7 +204,7 @@ class Sender:
             urgent = self._desk.next_of(rule)
             ids = () if urgent is None else (urgent,)
         with self._wake:
-            if self._stopping:
+            if self._stopping or rule in self._in_flight:
                 return
             self._in_flight.add(rule)
             self._hurried.discard(rule)
@@ -267,10 +294,13 @@ class Sender:
                 _log.exception("event=attempt_broke rule=%s", job.rule)
                 self._hold(job.rule, Hold(self._clocks.now() + _AFTER_A_BUG, ""))
         finally:
-            with self._wake:
-                self._in_flight.discard(job.rule)
-                self._woken = True
-                self._wake.notify_all()
+            self._free(job.rule)
+
+    def _free(self, rule: str) -> None:
+        with self._wake:
+            self._in_flight.discard(rule)
+            self._woken = True
+            self._wake.notify_all()
 
     def _hold(self, rule: str, hold: Hold) -> None:
         with self._wake:

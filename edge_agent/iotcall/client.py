@@ -56,6 +56,7 @@ class Client:
         self._context: ssl.SSLContext | None = None
         self._context_lock = threading.Lock()
         self._local = threading.local()
+        self._requests: dict[str, tuple[str, requests.PreparedRequest]] = {}
 
     def trigger(self, url_key: str, before_send: Callable[[], None] | None = None) -> Outcome:
         """Make one attempt of `POST …/call` and return what came of it.
@@ -94,18 +95,26 @@ class Client:
     def _post(self, url_key: str, auth_code: str, attempt: Attempt) -> Outcome:
         session = self._session()
         session.line.attempt = attempt
-        request = requests.Request(
-            "POST",
-            f"{self._base_url}/pattern/{url_key}/call",
-            headers={"User-Agent": f"edge-agent/{__version__}", "Accept": "application/json"},
-            auth=_AuthCode(auth_code),
-        ).prepare()
+        request = self._request(url_key, auth_code)
         response = session.send(request, stream=True, allow_redirects=False, timeout=self._timeout_s)
         try:
             body = _read(response, attempt)
         finally:
             response.close()
         return judge(response.status_code, response.headers, body, auth_code, url_key)
+
+    def _request(self, url_key: str, auth_code: str) -> requests.PreparedRequest:
+        """Return the request, prepared once: that takes a third of the time until it is out."""
+        kept_code, request = self._requests.get(url_key, (None, None))
+        if request is None or kept_code != auth_code:
+            request = requests.Request(
+                "POST",
+                f"{self._base_url}/pattern/{url_key}/call",
+                headers={"User-Agent": f"edge-agent/{__version__}", "Accept": "application/json"},
+                auth=_AuthCode(auth_code),
+            ).prepare()
+            self._requests[url_key] = (auth_code, request)
+        return request
 
     def _peer(self) -> str:
         host, port = self._target

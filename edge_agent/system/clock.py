@@ -4,6 +4,7 @@ import ctypes
 import os
 import time
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 _SYNCHRONIZED = Path("/run/systemd/timesync/synchronized")
@@ -72,8 +73,12 @@ class Clock:
 def _kernel_synced() -> bool:
     """Ask the kernel (adjtimex with modes = 0 changes nothing); where it may not be asked, it is not synced."""
     try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        state: int = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+        state: int = _libc().adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (OSError, AttributeError):
         return False
     return 0 <= state < _TIME_ERROR
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

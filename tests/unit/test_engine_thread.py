@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -12,6 +12,7 @@ from edge_agent.core.events import Changes
 from edge_agent.core.points import SourceSpec
 from edge_agent.core.reading import Reading
 from edge_agent.core.settings import AlarmSettings
+from edge_agent.delivery.rows import Call
 from edge_agent.engine_thread import EngineThread
 from edge_agent.inbox import Inbox
 from edge_agent.system.clock import Clock
@@ -30,11 +31,33 @@ class Disk:
         self.refuse: Exception | None = None
         self.refused = threading.Event()
 
-    def commit(self, changes: Changes) -> None:
+    def commit(self, changes: Changes, express: Mapping[str, bool]) -> dict[str, list[Call]]:
         if self.refuse is not None:
             self.refused.set()
             raise self.refuse
         self.journal += [str(event.kind) for event in changes.events]
+        return {rule: [] for rule in express}
+
+
+class Courier:
+    """Stands ready for every rule; notes what it is given and whether it was woken."""
+
+    def __init__(self, journal: list[str]) -> None:
+        self.journal = journal
+        self.claimed: list[str] = []
+        self.woken = threading.Event()
+
+    def claim(self, rules: Iterable[str]) -> dict[str, bool]:
+        self.claimed += rules
+        return dict.fromkeys(rules, True)
+
+    def dispatch(self, claimed: Iterable[str], begun: Mapping[str, Sequence[Call]]) -> None:  # noqa: ARG002
+        for rule in claimed:
+            self.claimed.remove(rule)
+            self.journal.append("dispatched")
+
+    def wake(self) -> None:
+        self.woken.set()
 
 
 class Rig:
@@ -42,9 +65,9 @@ class Rig:
         self.clock = Clock()
         self.disk = Disk()
         self.inbox = Inbox()
-        self.woken = threading.Event()
+        self.courier = Courier(self.disk.journal)
         engine = Engine(DOOR, self.clock.now())
-        self.thread = EngineThread(engine, self.inbox, self.disk, self.clock, self.woken.set)
+        self.thread = EngineThread(engine, self.inbox, self.disk, self.clock, self.courier)
 
     def door(self, value: object, done: Callable[[], None] | None = None) -> None:
         self.inbox.put(Reading("door", value, self.clock.now(), "", done))  # type: ignore[arg-type]
@@ -69,8 +92,8 @@ def test_a_reading_is_acknowledged_after_what_it_led_to_is_committed() -> None:
     with running() as rig:
         rig.door(True, rig.note("done"))
         wait_until(lambda: "done" in rig.disk.journal)
-        assert rig.disk.journal == ["raised", "call", "done"]
-        assert rig.woken.wait(5)
+        assert rig.disk.journal == ["raised", "call", "dispatched", "done"]
+        assert rig.courier.woken.wait(5)
 
 
 def test_nothing_is_acknowledged_while_the_disk_refuses_and_all_is_when_it_does_not(
@@ -82,10 +105,11 @@ def test_nothing_is_acknowledged_while_the_disk_refuses_and_all_is_when_it_does_
         rig.door(True, rig.note("done"))
         assert rig.disk.refused.wait(5)
         wait_until(lambda: rig.thread.commit_error == "database is locked")
-        assert rig.disk.journal == []
+        assert set(rig.disk.journal) <= {"dispatched"}  # what was claimed in vain is given back
         rig.disk.refuse = None
         wait_until(lambda: "done" in rig.disk.journal)
-        assert rig.disk.journal == ["raised", "call", "done"]
+        assert rig.disk.journal[-4:] == ["raised", "call", "dispatched", "done"]
+        assert rig.courier.claimed == []
         assert rig.thread.commit_error is None
 
 
@@ -98,7 +122,8 @@ def test_what_could_not_be_committed_before_the_end_is_never_acknowledged(monkey
     assert rig.disk.refused.wait(5)
     rig.thread.stop(5.0)
     assert not rig.thread.alive()
-    assert rig.disk.journal == []
+    assert set(rig.disk.journal) <= {"dispatched"}
+    assert rig.courier.claimed == []
 
 
 def test_a_reading_that_makes_the_engine_raise_stops_nothing() -> None:

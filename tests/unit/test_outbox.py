@@ -579,3 +579,21 @@ def test_a_scheduler_s_look_at_10_000_waiting_rows_takes_tens_of_milliseconds(
     for _ in range(100):
         look()
     assert time.perf_counter() - begin < 100 * 0.005, "when nothing changed it is not looked up again"
+
+
+def test_a_call_by_express_is_written_as_being_sent(outbox: Outbox, clocks: FakeClocks) -> None:
+    """One commit does for both; not where an older call of the rule waits."""
+    begun = outbox.commit(raised(clocks.now(), alarm="a"), {"pump": True})
+    assert {rule: [call.alarm for call in calls] for rule, calls in begun.items()} == {"pump": ["a"]}
+    assert [(call.state, call.sending) for call in outbox.rows()] == [("waiting", True)]
+    assert outbox.dispatch.due() == []
+    assert outbox.commit(raised(clocks.now(), alarm="b"), {"pump": True}) == {}
+    assert [call.sending for call in outbox.rows()] == [True, False]
+
+
+def test_of_a_rule_that_does_not_coalesce_one_call_goes_by_express(outbox: Outbox, clocks: FakeClocks) -> None:
+    """The others wait for their own request."""
+    both = Changes((*raised(clocks.now(), alarm="a").events, *raised(clocks.now(), alarm="b").events), ())
+    begun = outbox.commit(both, {"pump": False})
+    assert [call.alarm for call in begun["pump"]] == ["a"]
+    assert [call.sending for call in outbox.rows()] == [True, False]

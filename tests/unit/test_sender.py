@@ -400,3 +400,33 @@ def test_hour_long_outage_is_no_loss(rig: Rig) -> None:
     rig.client.answer = lambda _key: PLACED
     rig.run(HOUR / SECOND + 25, 5)
     assert only(rig.outbox).state == "placed"
+
+
+def test_what_is_claimed_is_sent_from_its_commit_on_and_freed_after(rig: Rig) -> None:
+    """The engine's commit is the only one before the request; a rule is claimed once."""
+    sender = rig.sender
+    assert sender.claim(["pump", "nobody"]) == {"pump": True}
+    assert sender.claim(["pump"]) == {}
+    begun = rig.outbox.commit(raised(rig.clocks.now()), {"pump": True})
+    assert rig.sent() == []
+    sender.dispatch({"pump": True}, begun)
+    rig.settle()
+    assert rig.sent() == [0]
+    assert (only(rig.outbox).state, only(rig.outbox).attempts) == ("placed", 1)
+    assert sender.claim(["pump"]) == {"pump": True}
+    sender.dispatch({"pump": True}, {})
+    rig.outbox.commit(raised(rig.clocks.now(), alarm="cold"))
+    rig.settle()
+    assert rig.sent() == [0, 0]
+
+
+def test_a_rule_on_hold_or_without_a_line_is_not_claimed(rig: Rig) -> None:
+    """Such calls wait in the outbox as any other."""
+    rig.answers["PUMP"] = AUTH
+    rig.outbox.commit(raised(rig.clocks.now()))
+    rig.settle()
+    assert rig.sender.claim(["pump"]) == {}
+    rig.answers["MANAGER"] = OFFLINE
+    rig.outbox.commit(raised(rig.clocks.now(), "manager"))
+    rig.settle()
+    assert rig.sender.claim(["manager"]) == {}

@@ -361,7 +361,8 @@ def test_a_disk_that_comes_and_goes_under_many_writers_loses_and_doubles_nothing
 
     def flood(name: str) -> None:
         for n in range(150):
-            store.write(lambda db, n=n: db.execute("INSERT INTO meta VALUES (?, 'x')", (f"{name} {n:03}",)))  # type: ignore[misc]
+            sql = "INSERT INTO events (wall, synced, event, reason) VALUES (0, 0, ?, '')"
+            store.write(lambda db, n=n, sql=sql: db.execute(sql, (f"{name} {n:03}",)))  # type: ignore[misc]
 
     writers = [threading.Thread(target=flood, args=(f"w{n}",)) for n in range(4)]
     for thread in writers:
@@ -374,10 +375,9 @@ def test_a_disk_that_comes_and_goes_under_many_writers_loses_and_doubles_nothing
         assert store.mend()
     store.close()
     store = Store(path)
-    rows = [row["key"] for row in store.read("SELECT key FROM meta ORDER BY rowid")]
-    assert sorted(rows) == sorted(
-        [*(f"w{n} {m:03}" for n in range(4) for m in range(150)), *(f"trouble {n}" for n in range(troubles))]
-    )
+    rows = [row["event"] for row in store.read("SELECT event FROM events ORDER BY id")]
+    assert sorted(rows) == sorted(f"w{n} {m:03}" for n in range(4) for m in range(150))
+    assert sorted(keys(store)) == sorted(f"trouble {n}" for n in range(troubles))
     for n in range(4):
         assert [row for row in rows if row.startswith(f"w{n}")] == [f"w{n} {m:03}" for m in range(150)]
     store.close()
