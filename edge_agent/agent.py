@@ -21,7 +21,7 @@ from edge_agent.delivery.sender import Sender
 from edge_agent.delivery.statedir import StateLock
 from edge_agent.delivery.store import open_store
 from edge_agent.engine_thread import EngineThread
-from edge_agent.faults import FaultBook
+from edge_agent.faults import Fault, FaultBook
 from edge_agent.inbox import Inbox
 from edge_agent.source_desk import BadReadings, SourceDesk, source_spec
 from edge_agent.sources.base import DriverContext
@@ -130,12 +130,18 @@ class Agent:
         while not self._stop.is_set():
             self._wake.wait(every)
             self._wake.clear()
+            self._turn()
+        notify("STOPPING=1")
+        self.stop()
+
+    def _turn(self) -> None:
+        try:
             if self._hangup:
                 self._hangup = False
                 self.reload()
             self.supervise()
-        notify("STOPPING=1")
-        self.stop()
+        except Exception:  # noqa: BLE001 - the top of a thread; the watchdog is not fed where it goes on like this
+            _log.exception("event=supervision_failed")
 
     def start(self) -> None:
         """Start every thread; returns when the agent is armed."""
@@ -176,8 +182,6 @@ class Agent:
             if not part.alive():
                 _log.error("event=thread_died part=%s", type(part).__name__)
                 part.start()
-        if not self.unhealthy():
-            notify("WATCHDOG=1")
         if self._web is None and now >= self._web_try_at:
             self._start_web()
         if self.auth.changed():
@@ -187,10 +191,17 @@ class Agent:
             self._prune_at = now + _PRUNE_EVERY
             self._prune()
         self._look_after_store(now)
-        self.faults.mirror_all(current_faults(self), now)
+        self.look_for_faults()
         stats = self.engine_thread.engine.stats
         bad = {name: each.bad + each.refused + self.desk.refused.get(name, 0) for name, each in stats.items()}
         self._bad_readings.look(bad, now, self.engine_thread.engine.why_bad)
+        if not self.unhealthy():
+            notify("WATCHDOG=1")
+
+    def look_for_faults(self) -> list[Fault]:
+        """Bring the list of faults up to date, and return it."""
+        self.faults.mirror_all(current_faults(self), self.clock.now())
+        return self.faults.all()
 
     def unhealthy(self) -> list[str]:
         """Return the names of threads that do not beat."""

@@ -57,7 +57,7 @@ class AgentView:
             },
             "faults": [
                 {"what": fault.what, "since": self._iso(fault.since), "hint": fault.hint}
-                for fault in agent.faults.all()
+                for fault in agent.look_for_faults()
             ],
         }
 

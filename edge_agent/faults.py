@@ -21,7 +21,7 @@ class FaultBook:
     """Owns the list of faults; safe from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._faults: dict[str, Fault] = {}
         self._mirrored: set[str] = set()
 
@@ -43,11 +43,12 @@ class FaultBook:
 
     def mirror_all(self, current: Mapping[str, tuple[str, str]], now: int) -> None:
         """Make those of the faults that are seen by looking the ones of `current`: {subject: (what, hint)}."""
-        for subject in self._mirrored - current.keys():
-            self.clear(subject)
-        self._mirrored = set(current)
-        for what, hint in current.values():
-            self.set(what, now, hint)
+        with self._lock:
+            for subject in self._mirrored - current.keys():
+                self.clear(subject)
+            self._mirrored = set(current)
+            for what, hint in current.values():
+                self.set(what, now, hint)
 
     def all(self) -> list[Fault]:
         """Return the faults, oldest first."""
