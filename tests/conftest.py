@@ -1,10 +1,14 @@
-"""One seed for everything random in a run, told at its start; hypothesis without deadlines (machines are slow)."""
+"""One seed for everything random in a run, told at its start; hypothesis without deadlines; a broker for who asks."""
 
 import os
 import random
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.broker import Broker
 
 _SEED = pytest.StashKey[int]()
 
@@ -46,3 +50,13 @@ def _seeds(config: pytest.Config) -> str:
 def seed(pytestconfig: pytest.Config) -> int:
     """Return the run's seed, for `random.Random(seed)` in tests that place their faults at random."""
     return pytestconfig.stash[_SEED]
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """Return a running mosquitto, without password."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    running = Broker(folder).start()
+    yield running
+    running.kill()

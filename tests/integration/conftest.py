@@ -1,23 +1,13 @@
-"""Fixtures of the integration tests: a broker, a serial line, an intake that records."""
+"""Fixtures of the integration tests: certificates, a serial line, an intake that records."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.broker import Broker, make_certificates
+from tests.broker import make_certificates
 from tests.recording import Running, Started
 from tests.serialport import SerialPort
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """A broker without password that runs."""
-    directory = tmp_path / "broker"
-    directory.mkdir()
-    running = Broker(directory).start()
-    yield running
-    running.kill()
 
 
 @pytest.fixture(scope="session")
