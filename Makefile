@@ -54,7 +54,7 @@ $(VENV)/.dev: requirements-dev.lock
 $(VENV)/.demo $(VENV)/.dev: pyproject.toml | $(VENV)/.home
 	@echo "installing $(filter %.lock,$^)"
 	@$(PIP) install --require-hashes -r $(filter %.lock,$^)
-	@$(PIP) install --no-index --no-deps --no-build-isolation -e .
+	@PYTHONWARNINGS=ignore $(PIP) install --no-index --no-deps --no-build-isolation -e .
 	@touch $@
 
 # pip-compile resolves for the Python that runs it; tests/unit/test_packaging.py asks whether the result is whole for
