@@ -58,5 +58,6 @@ def _storage(agent: "Agent") -> Faults:
     waiting = len(agent.inbox)
     if waiting >= _FULL:
         age = format_duration(max(agent.clock.now() - agent.engine_thread.beat_at, 0))
-        faults["queue"] = (f"queue: {waiting} readings wait for the engine (last turn {age} ago)", "fewer readings")
+        what = f"queue: {waiting} readings wait for the engine (last turn {age} ago, {agent.inbox.coalesced} coalesced)"
+        faults["queue"] = (what, "let the sensors send less often, or subscribe to fewer topics")
     return faults
