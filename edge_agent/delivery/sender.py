@@ -48,6 +48,8 @@ class Sender:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._in_flight: set[str] = set()
+        self._claims: dict[str, RuleSettings] = {}
+        """Rules that the engine's thread has claimed, until it dispatches them."""
         self._held: dict[str, Hold] = self._desk.holds()
         self._hurried: set[str] = set()
         """Rules whose most urgent call tries the line now."""
@@ -112,21 +114,24 @@ class Sender:
         with self._wake:
             if self._stopping or self.reachable is False:
                 return {}
+            known = ((rule, self._rules.get(rule)) for rule in rules)
             free = {
-                rule: self._rules[rule].coalesce
-                for rule in rules
-                if rule in self._rules and rule not in self._in_flight and self._held_until(rule) <= now
+                rule: settings
+                for rule, settings in known
+                if settings is not None and rule not in self._in_flight and self._held_until(rule) <= now
             }
             self._in_flight.update(free)
-            return free
+            self._claims.update(free)
+            return {rule: settings.coalesce for rule, settings in free.items()}
 
     def dispatch(self, claimed: Iterable[str], begun: Mapping[str, Sequence[Call]]) -> None:
         """Send the calls of claimed rules that are marked as being sent; free the rules that have none."""
         now = self._clocks.now()
         for rule in claimed:
+            settings = self._claims.pop(rule)
             if begun.get(rule):
                 job = Job(rule, None, now, begun[rule])
-                self._workers.submit(functools.partial(self._work, job))
+                self._workers.submit(functools.partial(self._work, job, settings))
             else:
                 self._free(rule)
 
@@ -210,7 +215,7 @@ class Sender:
             self._hurried.discard(rule)
             self._forced.discard(rule)
         job = Job(rule, ids, self._clocks.now())
-        self._workers.submit(lambda: self._work(job))
+        self._workers.submit(functools.partial(self._work, job, settings))
 
     def _over_budget(self, due: Due, now: int) -> bool:
         """Hold back calls that may have been delivered where the rule's triggers so far exceed its budget.
@@ -282,11 +287,9 @@ class Sender:
 
     # Attempts -----------------------------------------------------------------------------------------------------
 
-    def _work(self, job: Job) -> None:
+    def _work(self, job: Job, settings: RuleSettings) -> None:
         try:
-            settings = self._rules.get(job.rule)
-            if settings is not None:  # else gone with a reload, just now
-                self._attempts.make(job, settings)
+            self._attempts.make(job, settings)
         except WithdrawnError:
             _log.debug("event=nothing_left_to_send rule=%s", job.rule)
         except Exception:  # noqa: BLE001 - the top of a thread
