@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 HUNG_AFTER = 30 * SECOND
 """A thread that has not beaten for so long is said to hang; a broker may take 20 s to be reached."""
 _TURN_S = 1.0
+_STOP_WITHIN = 4 * SECOND
 _WEB_RETRY = 5 * SECOND
 _PRUNE_EVERY = 3600 * SECOND
 _MEND_EVERY = 3 * SECOND
@@ -153,16 +154,27 @@ class Agent:
     def stop(self) -> None:
         """End within 5 s, nothing lost: what is in the inbox is committed, an attempt under way may finish."""
         _log.info("event=stopping")
+        end = self.clock.now() + _STOP_WITHIN
+
+        def left_s(most: float) -> float:
+            return max(0.1, min(most, (end - self.clock.now()) / SECOND))
+
         self.sources.stop()
-        self.engine_thread.stop(1.0)
-        self.sender.stop(1.5)
+        self.engine_thread.stop(left_s(1.0))
+        self.sender.stop(left_s(1.5))
         if self._web is not None:
             self._web.stop()
+        # A database that another program has locked, or a disk that hangs, must not hold up the end.
+        closing = threading.Thread(target=self._close, name="closing", daemon=True)
+        closing.start()
+        closing.join(left_s(1.5))
+        self._lock.release()
+
+    def _close(self) -> None:
         try:
             self.outbox.close()
         except sqlite3.Error as error:
             _log.error("event=close_failed error=%r", str(error))
-        self._lock.release()
 
     def _on_stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stop.set()

@@ -21,7 +21,7 @@ class AuthWatch:
         """Take the AuthCode of a configuration that was just read."""
         self._config = config
         self._secret = config.auth_code or self._secret
-        self._seen = self._look()
+        self._seen: tuple[int, ...] | None = None  # looked at anew: it may have changed since it was read
 
     def code(self) -> str:
         """Return the AuthCode to send."""

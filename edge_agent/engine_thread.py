@@ -10,7 +10,7 @@ from typing import Protocol
 from edge_agent.core.engine import Engine, EngineSettings
 from edge_agent.core.events import Changes, Event
 from edge_agent.core.fields import SECOND
-from edge_agent.core.reading import Reading
+from edge_agent.core.reading import Reading, log_word
 from edge_agent.delivery.rows import Call, Clocks
 from edge_agent.inbox import Inbox, Item
 
@@ -179,5 +179,5 @@ def _tell(event: Event) -> None:
     _log.log(
         level,
         "event=%s alarm=%s instance=%s rule=%s reason=%r",
-        event.kind, event.alarm, event.instance or "-", event.rule or "-", event.reason,
+        event.kind, event.alarm, log_word(event.instance), event.rule or "-", event.reason,
     )  # fmt: skip

@@ -101,6 +101,10 @@ def _exchange(
         raise CliError(f"{_NOT_RUNNING}: nothing listens at {where}", "start it with: edge-agent run") from None
     except TimeoutError:
         raise CliError(f"the agent at {where} does not answer") from None
+    except (http.client.RemoteDisconnected, ConnectionResetError):
+        raise CliError(
+            f"the agent at {where} ended before it answered", "whether it was done: see edge-agent outbox list"
+        ) from None
     except http.client.HTTPException:
         raise CliError(f"something else than edge-agent answers at {where}") from None
     except OSError as error:

@@ -8,6 +8,7 @@ import sys
 import click
 
 from edge_agent.cli import CliError, config_path, load_config
+from edge_agent.config.words import clean
 
 
 @click.command(name="run", epilog="Example: edge-agent --config /etc/edge-agent/config.toml run")
@@ -47,6 +48,11 @@ class _Line(logging.Formatter):
         # journald reads the level from the prefix <N>, and adds the time itself
         self._journal = _is_journal()
         super().__init__("%(message)s" if self._journal else "%(asctime)s %(levelname)-7s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class named it
+        """Return the message on one line, whatever a sensor or broker put into it."""
+        record.message = clean(record.message)
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line; a traceback, which only a bug has, follows on lines of its own."""

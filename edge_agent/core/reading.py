@@ -73,6 +73,13 @@ def point_name(source: str, field: str | None = None, instance: str | None = Non
     return name if field is None else f"{name}.{field}"
 
 
+def log_word(text: str | None) -> str:
+    """Return a text as the value of a `key=value` in a log line: quoted where it could be taken for more than that."""
+    if text is None:
+        return "-"
+    return text if text.isprintable() and text and not set(" =\"'") & set(text) else repr(text)
+
+
 def split_point(name: str) -> tuple[str, str | None, str | None]:
     """Return (source, instance, field) of a point's name. An instance may hold any character, `]` and `.` too."""
     opening = name.find("[")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_agent.core.reading import log_word
 from edge_agent.delivery.dispatch import Hold
 from edge_agent.delivery.line import LineState, Turn
 from edge_agent.delivery.outbox import Outbox
@@ -50,7 +51,8 @@ class Job:
 class Attempts:
     """Makes attempts, each in the thread that asks for it. Safe from any thread.
 
-    `count_trigger(rule, at)` is told each trigger that no alarm made, `on_hold(rule, hold)` what the service asked for.
+    `count_trigger(rule, at)` is told each trigger that no alarm made, `on_hold(rule, hold)` what the service asked for,
+    `on_sending(rule)` that a request is on its way.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Attempts:
         clocks: Clocks,
         count_trigger: Callable[[str, int], None],
         on_hold: Callable[[str, Hold], None],
+        on_sending: Callable[[str], None],
         chance: Callable[[], float],
     ) -> None:
         self._outbox = outbox
@@ -70,6 +73,7 @@ class Attempts:
         self._clocks = clocks
         self._count_trigger = count_trigger
         self._on_hold = on_hold
+        self._on_sending = on_sending
         self._chance = chance
         self.line = LineState()
         self.tally = Tally()
@@ -98,13 +102,15 @@ class Attempts:
             raise WithdrawnError
 
         def before_send() -> None:
-            begun.extend(self._desk.begin(job.rule, job.ids))
+            if not job.begun:
+                begun.extend(self._desk.begin(job.rule, job.ids))
+            self._on_sending(job.rule)
             if not begun:
                 raise WithdrawnError
 
         outcome = None
         try:
-            outcome = self.client().trigger(settings.url_key, None if job.begun else before_send)
+            outcome = self.client().trigger(settings.url_key, before_send)
         finally:
             if outcome is None and begun:  # a bug: all the same these rows are being sent no more
                 self._record(job, begun, _BROKE_OFF)
@@ -157,7 +163,7 @@ class Attempts:
 
     def _tell(self, call: Call, state: CallState, outcome: Outcome) -> None:
         """Log a call's end, and the first of a row of like results; not each try."""
-        who = f"id={call.id} rule={call.rule} alarm={call.alarm or '-'} instance={call.instance or '-'}"
+        who = f"id={call.id} rule={call.rule} alarm={call.alarm or '-'} instance={log_word(call.instance)}"
         if state is CallState.PLACED:
             self.tally.placed(call.age(self._clocks))
             _log.info("event=placed %s attempts=%d", who, call.attempts + 1)
@@ -176,9 +182,12 @@ class Attempts:
             self.clock_suspect = False
         elif result in LINE:
             self.clock_suspect = outcome.clock_suspect
+        was_reachable = self.line.reachable
         turn = self.line.observe(result, begun_at, self._clocks.now())
         if turn is Turn.UP:
-            _log.info("event=line_up released=%d", self._desk.release_line())
+            released = self._desk.release_line()
+            if released or was_reachable is False:
+                _log.info("event=line_up released=%d", released)
         elif turn is Turn.DOWN:
             _log.warning("event=line_down error=%r", outcome.message)
 

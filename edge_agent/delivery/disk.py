@@ -21,7 +21,7 @@ from edge_agent.delivery.rows import call_of, load_record, read_clocks
 DATABASE = "edge-agent.db"
 _APPLICATION_ID = 0x65646765  # "edge"
 _VERSION = 1
-_BUSY_TIMEOUT_S = 5.0
+_BUSY_TIMEOUT_S = 1.0  # writers wait for each other in the store; only another program can be in the way
 _MODE = 0o640
 _INDEX_BYTES = 65_536
 """For a write-ahead log of 32 MB; it is merged into the file at 4 MB."""

@@ -324,9 +324,8 @@ class Outbox:
 
         Only what the wall clock, right then and now, says is old: with what came before it.
         """
-        if not self._clocks.synced():
-            return  # a clock that is years ahead would delete everything
-        wall = self._clocks.wall()
+        # A clock that is years ahead would delete everything: until it is right nothing is old, but too many are.
+        wall = self._clocks.wall() if self._clocks.synced() else 0
         row = self._store.read(
             "SELECT coalesce(max(id), 0) FROM calls WHERE (finished_synced AND finished_wall < ?)"
             " OR (state = 'suppressed' AND created_synced AND created_wall < ?)",

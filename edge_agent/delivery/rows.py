@@ -83,7 +83,7 @@ class Call:
         this_boot = self.boot_id == clocks.boot_id
         created = self.created_boot + skew if this_boot else self.created_wall
         due = self.next_attempt_at
-        waiting = self.state == "waiting"
+        pending = self.state == "waiting" and not self.sending
         placed = self.finished_wall if self.state == "placed" else None
         return {
             "id": self.id,
@@ -94,8 +94,8 @@ class Call:
             "state": self.state,
             "reason": self.reason or None,
             "created_at": iso(created, zone),
-            "attempts": self.attempts,
-            "next_attempt_at": iso(due + skew, zone) if waiting and due is not None else None,
+            "attempts": self.attempts + self.sending,
+            "next_attempt_at": iso(due + skew, zone) if pending and due is not None else None,
             "last_error": self.last_error,
             "last_result": self.last_result,
             "ambiguous": bool(self.ambiguous),

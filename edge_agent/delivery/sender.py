@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 _MAX_SLEEP = SECOND
 _EXPIRY_EVERY = SECOND
 _AFTER_A_BUG = 5 * SECOND
+_HEAD_START = SECOND // 20
+"""So long a more urgent call may take to be on its way before others begin; one that hangs holds up nobody."""
 
 
 class Sender:
@@ -55,8 +57,17 @@ class Sender:
         """Rules whose most urgent call tries the line now."""
         self._forced: set[str] = set()
         """Rules of which somebody wants a call tried, whatever their budget."""
-        self._attempts = Attempts(outbox, client, clocks, count_trigger, self._hold, chance)
+        self._attempts = Attempts(outbox, client, clocks, count_trigger, self._hold, self._sending, chance)
+        self._unsent: dict[str, tuple[int, int]] = {}
+        """{rule of an attempt whose request is not on its way yet: (its priority, begun at)}"""
+        self._leader: str | None = None
+        """The rule whose call, the most urgent one, tried a line that was down, at `_led_at`."""
+        self._led_at = 0
         self._expired_at = 0
+        self._releases: list[Callable[[], object]] = []
+        """What is to be released before the next look at what is due."""
+        self._by_hand = 0
+        """Attempts by hand that are under way."""
         self.beat_at = clocks.now()
 
     @property
@@ -95,7 +106,7 @@ class Sender:
         with self._wake:
             self._stopping = self._attempts.stopping = True
             self._wake.notify_all()
-            self._wake.wait_for(lambda: not self._in_flight, timeout_s)
+            self._wake.wait_for(lambda: not self._in_flight and not self._by_hand, timeout_s)
         if self._thread is not None:
             self._thread.join(timeout_s)
 
@@ -139,8 +150,7 @@ class Sender:
         """Go on with other settings, after a reload."""
         self._rules = rules
         self._attempts.configure(client)
-        self._desk.release_budget()
-        self.wake()
+        self._release(self._desk.release_budget)
 
     def warm_up(self) -> None:
         """Make the client before the first call needs it: what it is built on takes its time to load."""
@@ -155,9 +165,17 @@ class Sender:
 
     def auth_changed(self) -> None:
         """Try again, at once, what waited for the AuthCode."""
+        self._release(self._release_auth)
+
+    def _release_auth(self) -> None:
         self._desk.release_auth()
         with self._wake:
             self._held = {rule: hold for rule, hold in self._held.items() if hold.result != Result.AUTH}
+
+    def _release(self, release: Callable[[], object]) -> None:
+        """Have something done by the scheduler's thread: it tries again where the database cannot be written."""
+        with self._wake:
+            self._releases.append(release)
         self.wake()
 
     def _run(self) -> None:
@@ -178,30 +196,73 @@ class Sender:
     def _pass(self) -> int:
         """Begin what is due; return when to look again."""
         now = self._clocks.now()
+        while self._releases:
+            self._releases[0]()
+            del self._releases[0]
         if now - self._expired_at >= _EXPIRY_EVERY:
             self._expired_at = now
             self._expire()
         waiting = [due for due in self._desk.due() if due.rule in self._rules]
         with self._wake:
             self._hurried.intersection_update(due.rule for due in waiting)
-        next_at = now + _MAX_SLEEP
-        trying = next((due.rule for due in waiting if due.for_line), None)
+        later = [now + _MAX_SLEEP]
+        ready: list[Due] = []
         for due in waiting:
             at = max(now if due.rule in self._hurried else due.at, self._held_until(due.rule))
             if at > now:
-                next_at = min(next_at, at)
+                later.append(at)
             elif due.rule not in self._in_flight and not self._over_budget(due, now):
-                if trying in (None, due.rule):  # the most urgent call's attempt is a try of the line
-                    self._attempts.line.tried(now, self._chance())
-                self._begin(due.rule)
+                ready.append(due)
+        trying = next((due for due in waiting if due.for_line), None)
+        later.append(self._begin_in_order(self._with_trying(ready, trying, now), trying, now))
         self._revive(now)
-        return min(next_at, self._try_line(waiting, now))
+        return min(*later, self._try_line(waiting, now))
+
+    def _with_trying(self, ready: list[Due], trying: Due | None, now: int) -> list[Due]:
+        """Let the most urgent call try a line that is down whoever's pause is over: it is to be the first to go."""
+        if trying is None or trying in ready or self.reachable is not False or not any(due.for_line for due in ready):
+            return ready
+        if trying.rule in self._in_flight or self._held_until(trying.rule) > now or now - self._led_at < SECOND:
+            return ready
+        return sorted([trying, *ready], key=lambda due: (due.priority, due.first))
+
+    def _begin_in_order(self, ready: Sequence[Due], trying: Due | None, now: int) -> int:
+        """Begin what is ready, the most urgent first; return when to go on with the rest."""
+        for due in ready:
+            at = self._after_more_urgent(due.priority, now)
+            if at > now:
+                return at
+            if self._follows(due, now):
+                continue
+            if trying in (None, due):  # the most urgent call's attempt is a try of the line
+                self._attempts.line.tried(now, self._chance())
+                if self.reachable is False:
+                    self._leader, self._led_at = due.rule, now
+            self._begin(due.rule, priority=due.priority)
+        return now + _MAX_SLEEP
+
+    def _follows(self, due: Due, now: int) -> bool:
+        """Return whether a call waits to see how the most urgent one fares on the line; it does so for a second."""
+        led = self._leader in self._in_flight and now - self._led_at < SECOND
+        return led and self.reachable is False and due.for_line and due.rule != self._leader
 
     def _held_until(self, rule: str) -> int:
         hold = self._held.get(rule)
         return 0 if hold is None else hold.until
 
-    def _begin(self, rule: str, ids: Sequence[int] | None = None) -> None:
+    def _after_more_urgent(self, priority: int, now: int) -> int:
+        """Return when a call may begin: once the more urgent ones are on their way, or a moment after they began."""
+        with self._wake:
+            ahead = [begun_at for rank, begun_at in self._unsent.values() if rank < priority]
+        return max((begun_at + _HEAD_START for begun_at in ahead), default=now)
+
+    def _sending(self, rule: str) -> None:
+        with self._wake:
+            if self._unsent.pop(rule, None) is not None:
+                self._woken = True
+                self._wake.notify_all()
+
+    def _begin(self, rule: str, ids: Sequence[int] | None = None, *, priority: int | None = None) -> None:
         settings = self._rules.get(rule)
         if settings is None:
             return  # gone with a reload, just now
@@ -214,6 +275,8 @@ class Sender:
             self._in_flight.add(rule)
             self._hurried.discard(rule)
             self._forced.discard(rule)
+            if priority is not None:
+                self._unsent[rule] = (priority, self._clocks.now())
         job = Job(rule, ids, self._clocks.now())
         self._workers.submit(functools.partial(self._work, job, settings))
 
@@ -302,6 +365,7 @@ class Sender:
     def _free(self, rule: str) -> None:
         with self._wake:
             self._in_flight.discard(rule)
+            self._unsent.pop(rule, None)
             self._woken = True
             self._wake.notify_all()
 
@@ -311,7 +375,12 @@ class Sender:
 
     def call_by_hand(self, rule: str) -> tuple[int, Outcome]:
         """Make one attempt now, and never a second; return the row's id and what came of it."""
+        with self._wake:
+            self._by_hand += 1
         try:
             return self._attempts.by_hand(rule, self._rules[rule])
         finally:
-            self.wake()
+            with self._wake:
+                self._by_hand -= 1
+                self._woken = True
+                self._wake.notify_all()

@@ -30,7 +30,13 @@ class Workers:
                 self._free += 1
         self._jobs.put(job)
         if start:
-            threading.Thread(target=self._run, name="attempt", daemon=True).start()
+            try:
+                threading.Thread(target=self._run, name="attempt", daemon=True).start()
+            except RuntimeError as error:  # no more threads to be had: one of the others takes the job
+                _log.error("event=no_thread error=%r", str(error))
+                with self._lock:
+                    self._threads -= 1
+                    self._free -= 1
 
     def _run(self) -> None:
         while True:

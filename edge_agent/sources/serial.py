@@ -49,7 +49,7 @@ def _pattern(value: object) -> object:
     try:
         groups = re.compile(value).groupindex
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"is no regular expression: {error}") from None
+        raise ValueError(f"is no regular expression: {error}; write it as in 'T=(?P<temperature>[-+\\d.]+)'") from None
     if not groups:
         raise ValueError("has no named groups, which are the fields; write (?P<temperature>[-+\\d.]+)")
     _usable_fields(tuple(groups))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.core.fields import SECOND
+from edge_agent.core.settings import Priority
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.rows import Call
 from edge_agent.delivery.sender import Sender
@@ -184,6 +185,30 @@ def test_within_5_s_of_the_line_s_return_all_goes_out(rig: Rig, fault: FaultKind
     assert min(times) - back <= 5 * SECOND
     assert max(times) - min(times) <= SECOND
     assert len(times) == 10
+
+
+@pytest.mark.parametrize("fault", [FaultKind.DOWN, FaultKind.PORTAL])
+def test_after_an_outage_the_most_urgent_call_goes_first(rig: Rig, fault: FaultKind) -> None:
+    """Whoever finds that the line is back, and whatever the order in which they were raised."""
+    ranks = [Priority.LOW, Priority.HIGH, Priority.MEDIUM, Priority.LOW, Priority.HIGH, Priority.MEDIUM]
+    rig.sandbox.fault = Fault(fault)
+    for number, rank in enumerate(ranks):
+        rig.alarm(number, priority=rank)
+    wait_until(lambda: all(call.last_result is not None for call in rig.outbox.rows()))
+    wait_until(lambda: all(call.attempts > 1 for call in rig.outbox.rows()), 20)
+    rig.sandbox.fault = None
+    wait_until(lambda: all(call.state == "placed" for call in rig.outbox.rows()), 10)
+    order = [ranks[int(call.url_key[1:])].rank for call in rig.sandbox.calls if call.activated]
+    assert order == sorted(order)
+
+
+def test_a_hanging_urgent_call_holds_up_no_other(rig: Rig) -> None:
+    """It has a head start of a moment, not more."""
+    rig.sandbox.set_fault(Fault(FaultKind.HANG), "K0")
+    rig.outbox.commit(raised(rig.clock.now(), "r0", priority=Priority.HIGH))
+    at = rig.alarm(1, priority=Priority.LOW)
+    wait_until(lambda: rig.calls(1))
+    assert rig.calls(1)[0] - at < SECOND
 
 
 def test_a_kill_during_an_attempt_makes_it_ambiguous_and_it_is_tried_again(rig: Rig) -> None:

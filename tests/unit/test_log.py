@@ -33,7 +33,11 @@ def _logged(stderr: TextIO, monkeypatch: pytest.MonkeyPatch, journal: str | None
     logger.debug("too much")
     logger.info("event=ready")
     logger.warning("event=raised")
-    logger.error("two\nlines")
+    logger.error("two\nlines \u3000 of %s", "a\x1b[2Jtopic")
+    try:
+        int("a bug")
+    except ValueError:
+        logger.exception("event=broke")
 
 
 def test_journald_gets_a_level_for_each_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +45,15 @@ def test_journald_gets_a_level_for_each_line(tmp_path: Path, monkeypatch: pytest
     with path.open("w", encoding="utf-8") as stderr:
         status = path.stat()
         _logged(stderr, monkeypatch, f"{status.st_dev}:{status.st_ino}")
-    assert path.read_text() == "<6>event=ready\n<4>event=raised\n<3>two\n<3>lines\n"
+    lines = path.read_text().splitlines()
+    assert lines[:4] == [
+        "<6>event=ready",
+        "<4>event=raised",
+        "<3>two\\nlines \u3000 of a\\x1b[2Jtopic",
+        "<3>event=broke",
+    ]
+    assert lines[-1].startswith("<3>ValueError: ")
+    assert all(line.startswith("<3>") for line in lines[3:])
 
 
 @pytest.mark.parametrize("inherited", [None, "8:1"])
