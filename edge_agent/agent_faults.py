@@ -35,16 +35,26 @@ def _delivery(agent: "Agent") -> Faults:
     if summary.waiting_auth:
         what = f"auth: IoTCall refuses the AuthCode; {summary.waiting_auth} calls wait"
         faults["auth"] = (what, "compare it with the console's account page; it is read again when its file changes")
+    elif agent.auth.trouble is not None:
+        what = f"auth: the AuthCode's file went bad, the last good one is used: {agent.auth.trouble}"
+        faults["auth"] = (what, "mend the file: the agent would not start again with it")
     if agent.sender.reachable is False and summary.waiting_line:
-        what = f"iotcall: {agent.config.iotcall.base_url} cannot be reached; {summary.waiting_line} calls wait"
-        faults["iotcall"] = (what, "check the router and the name servers; the calls go out when the line is back")
+        what = f"iotcall: cannot be reached, {summary.waiting_line} waiting: {summary.line_error or 'no answer'}"
+        hint = "check the router and the name servers; the calls go out when the line is back"
+        if summary.line_taken:
+            hint = "something on the way answers in its place: sign in at the captive portal, or set iotcall.proxy"
+        faults["iotcall"] = (what, hint)
     if agent.sender.clock_suspect:
         what = "clock: TLS fails as if this machine's date were wrong"
         faults["clock"] = (what, "let the machine reach a time server, or set the clock")
-    for rule, error in summary.failed_rules.items():
+    for rule, error in {**summary.stuck_rules, **summary.failed_rules}.items():
         if rule in agent.config.iotcall.rules:
             what = f"rule {rule}: its last call was not delivered: {error}"
-            faults[f"rule {rule}"] = (what, "compare its url_key with the console; then edge-agent outbox retry")
+            hint = "compare its url_key with the console; then edge-agent outbox retry"
+            if rule not in summary.failed_rules:
+                what = f"rule {rule}: a call waits, tried several times: {error}"
+                hint = "it is tried again; edge-agent outbox list shows when. Ring by other means meanwhile"
+            faults[f"rule {rule}"] = (what, hint)
     return faults
 
 

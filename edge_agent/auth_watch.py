@@ -14,13 +14,15 @@ class AuthWatch:
 
     def __init__(self, config: Config) -> None:
         self._secret: Secret | None = None
-        self._trouble: str | None = None
+        self.trouble: str | None = None
+        """Why the file cannot be used any more; None: it can."""
         self.configure(config)
 
     def configure(self, config: Config) -> None:
         """Take the AuthCode of a configuration that was just read."""
         self._config = config
         self._secret = config.auth_code or self._secret
+        self.trouble = None
         self._seen: tuple[int, ...] | None = None  # looked at anew: it may have changed since it was read
 
     def code(self) -> str:
@@ -44,9 +46,9 @@ class AuthWatch:
         return different
 
     def _tell(self, trouble: str | None) -> None:
-        if trouble is not None and trouble != self._trouble:
+        if trouble is not None and trouble != self.trouble:
             _log.error("event=auth_code_unusable error=%r note='the last good one stays'", trouble)
-        self._trouble = trouble
+        self.trouble = trouble
 
     def _look(self) -> tuple[int, ...] | None:
         path = self._config.iotcall.auth_code_file

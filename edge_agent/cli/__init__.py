@@ -67,6 +67,9 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what foreseeably fails becomes lines on stderr and an exit status."""
+        import logging
+
+        logging.getLogger("edge_agent").addHandler(logging.NullHandler())  # only `run` has a log
         from edge_agent.config.errors import ConfigError
 
         try:

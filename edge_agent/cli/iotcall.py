@@ -25,13 +25,13 @@ def call(ctx: click.Context, rule: str, *, yes: bool, as_json: bool) -> None:
     """Trigger an IoTCall rule now: one attempt. People are really phoned."""
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("this really phones people; without a terminal to ask on it needs --yes")
-    config = load_config(ctx, secrets=True)
+    config = load_config(ctx, secrets=False)
     if rule not in config.iotcall.rules:
         known = ", ".join(config.iotcall.rules) or "none is configured"
         raise CliError(f"no IoTCall rule is called {rule!r}", f"known: {known}")
     if not yes and not click.confirm(f"Really trigger {rule}? People will be phoned.", err=True):
         raise CliError("nothing was done")
-    answer = _trigger(config, rule)
+    answer = _trigger(ctx, config, rule)
     if as_json:
         echo_json(answer)
     elif answer["result"] == "placed":
@@ -42,8 +42,8 @@ def call(ctx: click.Context, rule: str, *, yes: bool, as_json: bool) -> None:
         raise CliError(f"not placed (call {answer['id']}): {answer['message']}")
 
 
-def _trigger(config: "Config", rule: str) -> dict[str, Any]:
-    """Let the running agent do it; where none runs, be the one agent on the state folder."""
+def _trigger(ctx: click.Context, config: "Config", rule: str) -> dict[str, Any]:
+    """Let the running agent do it, which has the AuthCode; where none runs, be the one agent on the state folder."""
     from edge_agent.cli.local import request
     from edge_agent.delivery.statedir import StateError, StateLock, agent_runs
 
@@ -55,7 +55,7 @@ def _trigger(config: "Config", rule: str) -> dict[str, Any]:
         answer: dict[str, Any] = request(config, "POST", "/api/v1/call", {"rule": rule}, timeout_s=_patience_s(config))
         return answer
     try:
-        return _trigger_here(config, rule)
+        return _trigger_here(load_config(ctx, secrets=True), rule)
     finally:
         lock.release()
 

@@ -41,7 +41,7 @@ def list_calls(ctx: click.Context, state: str | None, limit: int | None, *, as_j
     if not rows:
         click.echo("The outbox is empty." if state is None else f"No call is {state}.")
         return
-    heads = ("id", "created", "rule", "alarm", "state", "tries", "next try", "last error")
+    heads = ("id", "created", "rule", "alarm", "state", "tries", "next try", "why")
     click.echo("\n".join(table(heads, [_cells(row) for row in rows])))
 
 
@@ -51,7 +51,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
         alarm += f"[{row['instance']}]"
     state = row["state"] + (" (ambiguous)" if row["ambiguous"] else "")
     texts = (row["id"], row["created_at"], row["rule"], alarm, state, row["attempts"], row["next_attempt_at"])
-    return [_cell(text) for text in (*texts, row["last_error"])]
+    why = row["last_error"] or (row["reason"] if row["state"] != "placed" else None)
+    return [_cell(text) for text in (*texts, why)]
 
 
 def _cell(value: object) -> str:
@@ -132,7 +133,10 @@ def _rows_on_disk(config: "Config", state: str | None, limit: int | None) -> lis
         finally:
             store.close()
     except (sqlite3.Error, OSError) as error:
-        raise CliError(f"the outbox {path} cannot be read: {error}", "see who may read it") from error
+        raise CliError(
+            f"the outbox {path} cannot be read: {error}",
+            "see who may read it; a damaged one is set aside when the agent starts",
+        ) from error
 
 
 def _operate(config: "Config", row: int, verb: str, change: "Callable[[Outbox], bool]") -> dict[str, Any]:

@@ -47,7 +47,9 @@ class _Line(logging.Formatter):
     def __init__(self) -> None:
         # journald reads the level from the prefix <N>, and adds the time itself
         self._journal = _is_journal()
-        super().__init__("%(message)s" if self._journal else "%(asctime)s %(levelname)-7s %(message)s")
+        super().__init__(
+            "%(message)s" if self._journal else "%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S%z"
+        )
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class named it
         """Return the message on one line, whatever a sensor or broker put into it."""

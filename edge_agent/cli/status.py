@@ -114,6 +114,8 @@ def _points(status: Mapping[str, Any]) -> list[list[str]]:
 def _value(point: Mapping[str, Any]) -> str:
     value = point["value"]
     text = {True: "true", False: "false"}[value] if isinstance(value, bool) else "-" if value is None else str(value)
+    if isinstance(value, str):
+        text = f'"{text}"'  # "-10" is a text, and above no limit
     text = text if len(text) <= _MAX_VALUE else f"{text[: _MAX_VALUE - 1]}…"
     return text if point["quality"] == "good" else f"{text} ({point['quality']})"
 

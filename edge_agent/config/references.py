@@ -56,6 +56,8 @@ def check_input(problems: Problems, alarm: str, table: Tables, raw: Tables, sour
             problems.add(path, *wrong)
         elif _never_a_number(field, sources[name]):
             _check_test(problems, alarm, table, point)
+            if field == ONLINE or sources[name].type == "gpio" or getattr(sources[name], "format", None) == "boolean":
+                _check_words(problems, alarm, table, point)
 
 
 def _wrong_point(name: str, instance: str | None, field: str | None, source: SourceSettings) -> tuple[str, str] | None:
@@ -92,6 +94,15 @@ def _check_test(problems: Problems, alarm: str, table: Tables, point: str) -> No
         if test in table:
             path = ("alarms", alarm, test)
             problems.add(path, f"{point} is never a number", "test it by is or is_not, for example is = true")
+
+
+def _check_words(problems: Problems, alarm: str, table: Tables, point: str) -> None:
+    """Report `is` and `is_not` of what a point that is always true or false can never be equal to."""
+    for test in ("is", "is_not"):
+        if test in table and not isinstance(table[test], bool):
+            problems.add(
+                ("alarms", alarm, test), f"{point} is only ever true or false", f"write {test} = true, or false"
+            )
 
 
 def check_fields(problems: Problems, name: str, source: SourceSettings) -> None:

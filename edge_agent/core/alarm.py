@@ -52,11 +52,7 @@ class Alarm:
             return self.on_bad(at, f"{show(value)} cannot be judged", report)
         if holds is self.holds:
             return False
-        self.why = (
-            "a reading came"
-            if self.silent_at is not None
-            else f"{show(value)} is {'' if holds else 'no longer '}{self._test()}"
-        )
+        self.why = "a reading came" if self.silent_at is not None else self._told(value, holds)
         self._set(holds, at, report)
         return True
 
@@ -69,8 +65,14 @@ class Alarm:
         self._set(wanted is OnBad.RAISE, at, report)
         return True
 
-    def _test(self) -> str:
-        return self.condition.describe().removeprefix("is ")
+    def _told(self, value: Value, holds: bool) -> str:  # noqa: FBT001 - the condition's value, not a switch
+        test = self.condition.describe()
+        if test.startswith("is "):
+            return f"the value is {show(value)}"
+        if holds:
+            return f"{show(value)} is {test}"
+        deadband = self.settings.deadband
+        return f"{show(value)} is no longer {test}" + (f" (deadband {deadband:g})" if deadband else "")
 
     # Time ---------------------------------------------------------------------------------------------------------
 

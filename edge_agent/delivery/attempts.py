@@ -20,6 +20,8 @@ from edge_agent.iotcall.settings import RuleSettings
 
 _log = logging.getLogger(__name__)
 _WRITE_AGAIN_S = 1.0
+_TOLD_ATTEMPTS = 5
+"""Results may alternate for hours: after so many attempts `status` and the outbox tell, the log no more."""
 _BROKE_OFF = Outcome(Result.AMBIGUOUS, "the attempt broke off")
 
 
@@ -169,7 +171,7 @@ class Attempts:
             _log.info("event=placed %s attempts=%d", who, call.attempts + 1)
         elif state is CallState.FAILED and call.state != CallState.FAILED:
             _log.error("event=failed %s attempts=%d error=%r", who, call.attempts + 1, outcome.message)
-        elif outcome.result != call.last_result:
+        elif outcome.result != call.last_result and call.attempts < _TOLD_ATTEMPTS:
             _log.warning("event=not_placed_yet %s result=%s error=%r", who, outcome.result, outcome.message)
 
     def _observe(self, outcome: Outcome, begun_at: int) -> None:
@@ -178,8 +180,9 @@ class Attempts:
         if result.reached:
             if outcome.date is not None:
                 self._clocks.observe(outcome.date)
-            self.last_success_wall = self._clocks.wall()
             self.clock_suspect = False
+            if result is Result.PLACED:
+                self.last_success_wall = self._clocks.wall()
         elif result in LINE:
             self.clock_suspect = outcome.clock_suspect
         was_reachable = self.line.reachable

@@ -30,6 +30,7 @@ from edge_agent.delivery.store import Store
 from edge_agent.iotcall.outcome import Result
 
 _CALLS = (EventKind.CALL, EventKind.REPEAT)
+_STUCK_ATTEMPTS = 3
 _NO_EXPRESS: Mapping[str, bool] = {}
 _KEEP_RECORD = "INSERT OR REPLACE INTO alarms VALUES (?, ?)"
 
@@ -43,6 +44,12 @@ class Summary:
     """{state: rows}, every state"""
     waiting_auth: int
     waiting_line: int
+    line_error: str | None
+    """Why the line could not be used the last time."""
+    line_taken: bool
+    """Something else than IoTCall answered: a captive portal, a proxy."""
+    stuck_rules: dict[str, str]
+    """{rule a call of which IoTCall itself has not taken in several attempts: the last error}"""
     failed_rules: dict[str, str]
     """{rule whose last finished call failed or expired: the error}"""
 
@@ -304,11 +311,21 @@ class Outbox:
             "SELECT rule, coalesce(last_error, 'expired') AS error FROM calls WHERE state IN ('failed', 'expired')"
             " AND id IN (SELECT max(id) FROM calls WHERE state IN ('placed', 'failed', 'expired') GROUP BY rule)"
         )
+        line = "SELECT last_result, last_error FROM calls WHERE state = 'waiting' AND last_result IN (?, ?)"
+        last = self._store.read(f"{line} ORDER BY id DESC LIMIT 1", *LINE)
+        stuck = self._store.read(
+            "SELECT rule, last_error FROM calls WHERE state = 'waiting' AND attempts >= ? AND last_error IS NOT NULL"
+            " AND last_result NOT IN (?, ?, ?) ORDER BY id",
+            _STUCK_ATTEMPTS, Result.AUTH, *LINE,
+        )  # fmt: skip
         return Summary(
             changes,
             counted,
             waits.get(Result.AUTH, 0),
             sum(waits.get(result, 0) for result in LINE),
+            last[0]["last_error"] if last else None,
+            bool(last) and last[0]["last_result"] == Result.NOT_IOTCALL,
+            {row["rule"]: row["last_error"] for row in stuck},
             {row["rule"]: row["error"] for row in failed},
         )
 

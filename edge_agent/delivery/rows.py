@@ -83,7 +83,7 @@ class Call:
         this_boot = self.boot_id == clocks.boot_id
         created = self.created_boot + skew if this_boot else self.created_wall
         due = self.next_attempt_at
-        pending = self.state == "waiting" and not self.sending
+        pending = self.state in ("waiting", "failed") and not self.sending
         placed = self.finished_wall if self.state == "placed" else None
         return {
             "id": self.id,

@@ -38,7 +38,9 @@ class Subscriber:
             return self.name
         instance = self.match(topic) or ""
         if instance not in self._instances:
-            if len(self._instances) >= self.settings.max_instances or len(instance) > _MAX_INSTANCE:
+            if len(instance) > _MAX_INSTANCE:
+                return None
+            if len(self._instances) >= self.settings.max_instances:
                 if not self._full:
                     self._full = True
                     _log.warning(

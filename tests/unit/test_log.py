@@ -64,7 +64,7 @@ def test_people_get_the_time_also_in_a_terminal_that_journald_started(
     path = tmp_path / "stderr"
     with path.open("w", encoding="utf-8") as stderr:
         _logged(stderr, monkeypatch, inherited)
-    assert re.fullmatch(r"\d{4}-\S+ \S+ INFO    event=ready", path.read_text().splitlines()[0])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\S+[+-]\d{4} INFO    event=ready", path.read_text().splitlines()[0])
 
 
 def test_a_stderr_that_is_no_file_is_no_journal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,18 +62,20 @@ def _object(request: Request) -> dict[str, object]:
 
 
 def _fault(sandbox: Switches, content: Mapping[str, object]) -> Opened:
-    fault = Fault.parse(str(content.get("fault") or "none"))
+    if "fault" not in content:
+        raise ValueError('give {"fault": NAME}, or "none" to end it')
+    fault = Fault.parse(str(content["fault"] or "none"))
     if fault is not None and content.get("delay") is not None:
         fault = Fault(fault.kind, seconds(content["delay"]))
     rule = content.get("rule")
     url_key = None if rule is None else str(rule)
     for_s = None if content.get("seconds") is None else seconds(content["seconds"])
     answer = Answer(200, {"fault": None if fault is None else str(fault), "rule": url_key, "seconds": for_s})
-    if fault is not None and fault.kind is FaultKind.DOWN:
+    if fault is not None and (fault.kind in (FaultKind.DOWN, FaultKind.RESET_EARLY)):
         if for_s is None:
-            raise ValueError("down needs seconds: this door is closed with the rest until they are over")
+            raise ValueError(f"{fault.kind} needs seconds: this door is closed with the rest until they are over")
         if url_key is not None:
-            raise ValueError("down is for the whole service; it takes no rule")
+            raise ValueError(f"{fault.kind} is for the whole service; it takes no rule")
         return Opened(answer, lambda: sandbox.set_fault(fault, None, for_s))
     sandbox.set_fault(fault, url_key, for_s)
     return Opened(answer)
