@@ -18,6 +18,8 @@ def clean(text: str) -> str:
     """Return a text that fits into one line of a terminal: control characters are escaped, the end is cut."""
     if len(text) > _MAX_TEXT:
         text = text[: _MAX_TEXT - 1] + "…"
+    if text.isprintable():
+        return text  # nearly all are
     return "".join(c if c.isprintable() or c == "\u3000" else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

@@ -314,3 +314,23 @@ def test_a_bad_configuration_is_78(make: Make) -> None:
     daemon = make('[alarms.x]\ninput = "nowhere"\nabove = 1\n')
     for command in (["run"], ["check"], ["status"], ["outbox", "list"]):
         assert "alarms.x.input" in daemon.command(*command, code=78)
+
+
+def test_a_call_that_waits_is_a_fault_that_says_why(make: Make, sandbox: Sandbox) -> None:
+    """A service that is busy for hours, or a portal in its place, does not go unseen; success is what was placed."""
+    sandbox.fault = Fault(FaultKind.HTTP_500)
+    daemon = make(CONTACT + OPEN).start()
+
+    def fault(subject: str) -> dict[str, str]:
+        found = [each for each in daemon.get("/api/v1/status")["faults"] if each["what"].startswith(subject)]
+        return found[0] if found else {}
+
+    wait_until(lambda: fault("rule r"), 15)
+    assert "500" in fault("rule r")["what"]
+    assert daemon.get("/api/v1/status")["iotcall"]["last_success_at"] is None
+    sandbox.fault = Fault(FaultKind.PORTAL)
+    wait_until(lambda: "portal" in fault("iotcall").get("hint", ""), 15)
+    sandbox.fault = None
+    daemon.wait_for_calls("placed", 1)
+    assert daemon.get("/api/v1/status")["faults"] == []
+    assert daemon.get("/api/v1/status")["iotcall"]["last_success_at"] is not None

@@ -288,6 +288,12 @@ inside = [0, 1]  #! alarms.b.inside: level.online is never a number; test it by 
 [alarms.c]
 input = "word"
 below = 1  #! alarms.c.below: word is never a number; test it by is or is_not, for example is = true
+[alarms.d]
+input = "door"
+is = "open"  #! alarms.d.is: door is only ever true or false; write is = true, or false
+[alarms.e]
+input = "level.online"
+is_not = 0  #! alarms.e.is_not: level.online is only ever true or false; write is_not = true, or false
 === sources
 [sources]
 n = 1  #! sources.n: is a number; must be a table with a name of its own, [sources.NAME]
