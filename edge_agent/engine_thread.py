@@ -17,6 +17,7 @@ from edge_agent.inbox import Inbox, Item
 _log = logging.getLogger(__name__)
 _MAX_WAIT_S = 1.0
 _RETRY_COMMIT_S = 1.0
+_HEAD_START_S = 0.002
 
 
 class Commits(Protocol):
@@ -51,6 +52,7 @@ class EngineThread:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self.beat_at = clocks.now()
+        self._untold: list[Event] = []
         self.commit_error: str | None = None
         """Why the last commit failed; None: it did not."""
 
@@ -85,6 +87,7 @@ class EngineThread:
             stopping = self._stopping
             self._step(0.0 if stopping else self._patience())
             if stopping and not len(self._inbox):
+                self._tell()
                 return
 
     def _patience(self) -> float:
@@ -95,13 +98,20 @@ class EngineThread:
 
     def _step(self, timeout_s: float) -> None:
         """One batch: everything in it is one commit."""
-        items, empty = self._inbox.take(timeout_s)
+        items, empty = self._inbox.take(min(timeout_s, _HEAD_START_S) if self._untold else timeout_s)
+        self._tell()
         now = self._clocks.now()
         self._take_in(items)
         if empty and not len(self._inbox):
             self._tick(now)
         self._commit(items)
         self.beat_at = self._clocks.now()
+
+    def _tell(self) -> None:
+        """Log what happened, once the calls that it led to had a moment to get out: writing lines would delay them."""
+        for event in self._untold:
+            _tell(event)
+        self._untold.clear()
 
     def _take_in(self, items: list[Item]) -> None:
         for item in items:
@@ -126,8 +136,7 @@ class EngineThread:
         if changes and not self._write(changes):
             return
         _acknowledge(items)
-        for event in changes.events:
-            _tell(event)
+        self._untold += changes.events
 
     def _write(self, changes: Changes) -> bool:
         """Commit, however long it takes: what is not on disk is not acknowledged, so nothing of it is lost.
