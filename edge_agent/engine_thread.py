@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from edge_agent.core.engine import Engine, EngineSettings
-from edge_agent.core.events import Changes, Event
+from edge_agent.core.events import Changes, Event, EventKind
 from edge_agent.core.fields import SECOND
 from edge_agent.core.reading import Reading, log_word
 from edge_agent.delivery.rows import Call, Clocks
@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 _MAX_WAIT_S = 1.0
 _RETRY_COMMIT_S = 1.0
 _HEAD_START_S = 0.002
+_CALLS = (EventKind.CALL, EventKind.REPEAT)
 
 
 class Commits(Protocol):
@@ -143,7 +144,7 @@ class EngineThread:
 
         Returns False where the agent ends before it succeeds.
         """
-        rules = {event.rule for event in changes.events if event.rule is not None}
+        rules = {event.rule for event in changes.events if event.rule is not None and event.kind in _CALLS}
         while True:
             claimed = self._courier.claim(rules) if rules else {}
             begun: dict[str, list[Call]] = {}

@@ -39,6 +39,25 @@ class Trigger(Protocol):
         """Try the line without sending anything."""
 
 
+class Ticket:
+    """Calls that are being committed while their attempt is prepared: the request goes out once they are on disk."""
+
+    def __init__(self) -> None:
+        self._committing = threading.Lock()
+        self._committing.acquire()
+        self._calls: Sequence[Call] = ()
+
+    def give(self, calls: Sequence[Call]) -> None:
+        """Tell which calls are on disk, marked as being sent; none: nothing is to be sent. Call it once."""
+        self._calls = calls
+        self._committing.release()
+
+    def wait(self) -> Sequence[Call]:
+        """Return them as soon as it is known."""
+        with self._committing:
+            return self._calls
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """An attempt to make: of certain calls, or (None) of all that wait of a rule."""
@@ -46,8 +65,8 @@ class Job:
     rule: str
     ids: Sequence[int] | None
     begun_at: int
-    begun: Sequence[Call] = ()
-    """Calls that are marked as being sent already."""
+    ticket: Ticket | None = None
+    """Stands for calls that are marked as being sent by the commit that makes them."""
 
 
 class Attempts:
@@ -98,14 +117,14 @@ class Attempts:
 
     def make(self, job: Job, settings: RuleSettings) -> None:
         """Make an attempt, and record what came of it. WithdrawnError: nothing was left to send."""
-        begun = list(job.begun)
-        asked = begun or self._desk.open_calls(job.rule, job.ids)
-        if not asked:
+        ticket = job.ticket
+        begun: list[Call] = []
+        asked = [] if ticket else self._desk.open_calls(job.rule, job.ids)
+        if not asked and ticket is None:
             raise WithdrawnError
 
         def before_send() -> None:
-            if not job.begun:
-                begun.extend(self._desk.begin(job.rule, job.ids))
+            begun.extend(ticket.wait() if ticket else self._desk.begin(job.rule, job.ids))
             self._on_sending(job.rule)
             if not begun:
                 raise WithdrawnError
@@ -114,9 +133,14 @@ class Attempts:
         try:
             outcome = self.client().trigger(settings.url_key, before_send)
         finally:
-            if outcome is None and begun:  # a bug: all the same these rows are being sent no more
-                self._record(job, begun, _BROKE_OFF)
-        self._record(job, begun or asked, outcome)
+            if outcome is None:
+                begun = begun or list(ticket.wait() if ticket else ())
+                if begun:  # a bug: all the same these rows are being sent no more
+                    self._record(job, begun, _BROKE_OFF)
+        calls = begun or (ticket.wait() if ticket else asked)
+        if not calls:
+            raise WithdrawnError
+        self._record(job, calls, outcome)
         self._observe(outcome, job.begun_at)
 
     def _record(self, job: Job, calls: Sequence[Call], outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from edge_agent.core.fields import SECOND
-from edge_agent.delivery.attempts import Attempts, Job, Trigger, WithdrawnError
+from edge_agent.delivery.attempts import Attempts, Job, Ticket, Trigger, WithdrawnError
 from edge_agent.delivery.dispatch import Due, Hold
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.rows import Call, Clocks
@@ -50,8 +50,8 @@ class Sender:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._in_flight: set[str] = set()
-        self._claims: dict[str, RuleSettings] = {}
-        """Rules that the engine's thread has claimed, until it dispatches them."""
+        self._claims: dict[str, Ticket] = {}
+        """Rules that the engine's thread has claimed, until it dispatches them. Only that thread touches it."""
         self._held: dict[str, Hold] = self._desk.holds()
         self._hurried: set[str] = set()
         """Rules whose most urgent call tries the line now."""
@@ -119,7 +119,8 @@ class Sender:
     def claim(self, rules: Iterable[str]) -> dict[str, bool]:
         """Reserve those of the rules that could be triggered at once; return {rule: whether it coalesces}.
 
-        Their new calls are given to `dispatch` as soon as they are on disk; whatever is claimed must be dispatched.
+        Their attempts are prepared while the new calls are being committed, and go out when these are given to
+        `dispatch`: whatever is claimed must be dispatched.
         """
         now = self._clocks.now()
         with self._wake:
@@ -132,19 +133,15 @@ class Sender:
                 if settings is not None and rule not in self._in_flight and self._held_until(rule) <= now
             }
             self._in_flight.update(free)
-            self._claims.update(free)
-            return {rule: settings.coalesce for rule, settings in free.items()}
+        for rule, settings in free.items():
+            ticket = self._claims[rule] = Ticket()
+            self._workers.submit(functools.partial(self._work, Job(rule, None, now, ticket), settings))
+        return {rule: settings.coalesce for rule, settings in free.items()}
 
     def dispatch(self, claimed: Iterable[str], begun: Mapping[str, Sequence[Call]]) -> None:
-        """Send the calls of claimed rules that are marked as being sent; free the rules that have none."""
-        now = self._clocks.now()
+        """Let the attempts of claimed rules go out with the calls that are on disk; those that have none end."""
         for rule in claimed:
-            settings = self._claims.pop(rule)
-            if begun.get(rule):
-                job = Job(rule, None, now, begun[rule])
-                self._workers.submit(functools.partial(self._work, job, settings))
-            else:
-                self._free(rule)
+            self._claims.pop(rule).give(begun.get(rule, ()))
 
     def configure(self, rules: Mapping[str, RuleSettings], client: Callable[[], Trigger]) -> None:
         """Go on with other settings, after a reload."""
