@@ -1,8 +1,10 @@
-"""Instants as people and scripts read them."""
+"""Times as people and scripts read them."""
 
 from datetime import datetime, tzinfo
 
 MILLION = 1_000_000
+DELAY_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
+"""Upper bounds of the histogram from alarm to placed."""
 
 
 def iso(wall: int, zone: tzinfo) -> str:

@@ -4,10 +4,8 @@ import bisect
 import threading
 
 from edge_agent.core.fields import SECOND
+from edge_agent.core.times import DELAY_BUCKETS_S
 from edge_agent.iotcall.outcome import Result
-
-BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
-"""Upper bounds of the histogram from alarm to placed."""
 
 
 class Tally:
@@ -16,7 +14,7 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.attempts = {str(result): 0 for result in Result}
-        self.delays = [0] * (len(BUCKETS_S) + 1)
+        self.delays = [0] * (len(DELAY_BUCKETS_S) + 1)
         self.delay_sum_s = 0.0
 
     def attempt(self, result: Result) -> None:
@@ -27,5 +25,5 @@ class Tally:
     def placed(self, delay: int) -> None:
         """Count a call placed so many microseconds after its alarm."""
         with self._lock:
-            self.delays[bisect.bisect_left(BUCKETS_S, delay / SECOND)] += 1
+            self.delays[bisect.bisect_left(DELAY_BUCKETS_S, delay / SECOND)] += 1
             self.delay_sum_s += delay / SECOND

@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from edge_agent.web.view import DELAY_BUCKETS_S, Counters
+from edge_agent.core.times import DELAY_BUCKETS_S
+from edge_agent.web.view import Counters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

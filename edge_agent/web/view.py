@@ -4,9 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from edge_agent.core.reading import Value
-
-DELAY_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
-"""Upper bounds of the histogram from alarm to placed."""
+from edge_agent.core.times import DELAY_BUCKETS_S
 
 
 class Refused(Exception):  # noqa: N818 - what is raised says what happened

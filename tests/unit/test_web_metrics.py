@@ -2,8 +2,9 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge_agent.core.times import DELAY_BUCKETS_S
 from edge_agent.web.metrics import exposition
-from edge_agent.web.view import DELAY_BUCKETS_S, Counters
+from edge_agent.web.view import Counters
 from tests.fake_view import STATES, FakeView
 
 
