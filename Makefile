@@ -19,7 +19,7 @@ help:
 	@echo "make test    all tests (ARGS='-k name' chooses); what needs a missing program is skipped by its name"
 	@echo "make check   ruff (lint and format) and mypy --strict"
 	@echo "make bench   latency, throughput, memory, start-up, beside the floor of the same work"
-	@echo "make faults  the kill -9 runs in full; EDGE_AGENT_SEED=N repeats a run"
+	@echo "make faults  the kill -9 runs and the long property tests in full; EDGE_AGENT_SEED=N repeats a run"
 	@echo "make lock    bring the locks in line with pyproject.toml (ARGS=--upgrade: newest versions)"
 	@echo "make clean   remove .venv and all that was built"
 
@@ -38,7 +38,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
 faults: $(VENV)/.dev
-	EDGE_AGENT_FAULTS=full $(BIN)/python -m pytest tests/system -m faults -s -o timeout=7200 $(ARGS)
+	EDGE_AGENT_FAULTS=full $(BIN)/python -m pytest tests -m faults -s -o timeout=7200 $(ARGS)
 
 $(VENV)/.home:
 	@command -v $(PYTHON) >/dev/null || { echo "edge-agent needs Python 3.11 or newer: there is no $(PYTHON) here" >&2; exit 1; }

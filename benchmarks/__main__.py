@@ -6,7 +6,7 @@ import platform
 import sys
 import time
 
-from benchmarks import commit, latency, start, throughput
+from benchmarks import commit, engine, latency, simulate, start, throughput
 from benchmarks.common import FULL, QUICK, BrokenError
 from benchmarks.figures import Row, table
 
@@ -15,6 +15,8 @@ SUBJECTS = {
     "throughput": throughput.run,
     "commit": commit.run,
     "start": start.run,
+    "engine": engine.run,
+    "simulate": simulate.run,
 }
 
 

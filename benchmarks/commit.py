@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.common import Size, folder
 from benchmarks.figures import Row, median
-from edge_agent.core.events import AlarmRecord, Changes, Event, EventKind, State
+from edge_agent.core.events import AlarmRecord, Changes, Event, EventKind, State, TermMemory
 from edge_agent.core.settings import Priority
 from edge_agent.delivery.outbox import Outbox
 from edge_agent.delivery.store import Store
@@ -50,5 +50,9 @@ def _changes(episode: int, now: int) -> Changes:
         Event(now, kind, "hot", None, rule, why, episode, Priority.MEDIUM)
         for kind, rule in ((EventKind.RAISED, None), (EventKind.CALL, "pump"))
     ]
-    record = AlarmRecord("hot", None, State.RAISED, now, True, why, episode, now, now, 0, None)
+    record = AlarmRecord(
+        alarm="hot", instance=None, state=State.RAISED, since=now, holds=True, why=why, episode=episode,
+        called_at=now, episode_called_at=now, repeats=0, owed=None,
+        terms=(TermMemory(holds=True, strict=True, met=True),),
+    )  # fmt: skip
     return Changes(tuple(events), (record,))

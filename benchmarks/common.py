@@ -38,10 +38,12 @@ class Size:
     commits: int
     starts: int
     idle_s: float
+    lines: int
+    """Of a file for simulate."""
 
 
-FULL = Size(rounds=5, messages=50_000, calls=80, commits=200, starts=7, idle_s=30.0)
-QUICK = Size(rounds=1, messages=10_000, calls=30, commits=50, starts=3, idle_s=3.0)
+FULL = Size(rounds=5, messages=50_000, calls=80, commits=200, starts=7, idle_s=30.0, lines=3_153_600)
+QUICK = Size(rounds=1, messages=10_000, calls=30, commits=50, starts=3, idle_s=3.0, lines=200_000)
 
 
 def free_port() -> int:

@@ -1,5 +1,6 @@
 """The agent: builds the parts, starts them, supervises them, stops them. The only module that knows them all."""
 
+import contextlib
 import logging
 import signal
 import sqlite3
@@ -9,25 +10,26 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from edge_agent.agent_faults import current_faults
+from edge_agent.agent_reload import Reloader, ReloadRefusedError, plan_drivers
 from edge_agent.agent_view import AgentView
 from edge_agent.auth_watch import AuthWatch
-from edge_agent.config.errors import ConfigError
 from edge_agent.config.settings import Config
-from edge_agent.core.engine import Engine, EngineSettings
+from edge_agent.core.engine import Engine
 from edge_agent.core.fields import SECOND
 from edge_agent.delivery.attempts import Trigger
 from edge_agent.delivery.outbox import Outbox
+from edge_agent.delivery.rows import Subject, log_event
 from edge_agent.delivery.sender import Sender
 from edge_agent.delivery.statedir import StateLock
 from edge_agent.delivery.store import open_store
+from edge_agent.engine_settings import engine_settings
 from edge_agent.engine_thread import EngineThread
 from edge_agent.faults import Fault, FaultBook
 from edge_agent.inbox import Inbox
-from edge_agent.source_desk import BadReadings, SourceDesk, source_spec
-from edge_agent.sources.base import DriverContext
-from edge_agent.sources.registry import build_drivers
-from edge_agent.sources.supervisor import Supervisor
-from edge_agent.system.clock import Clock, machine_id
+from edge_agent.own_points import own_points
+from edge_agent.source_desk import BadReadings, SourceDesk
+from edge_agent.sources.supervisor import Restarts, Supervisor
+from edge_agent.system.clock import Clock
 from edge_agent.system.sdnotify import notify, watchdog_interval_s
 from edge_agent.web.address import split_listen
 
@@ -40,32 +42,29 @@ HUNG_AFTER = 30 * SECOND
 _TURN_S = 1.0
 _STOP_WITHIN = 4 * SECOND
 _WEB_RETRY = 5 * SECOND
+_WEB_CHANGE_AFTER = SECOND
+"""The answer to the request that asked for a reload must get out by the server that took it."""
 _PRUNE_EVERY = 3600 * SECOND
 _MEND_EVERY = 3 * SECOND
 _LOCK_PATIENCE_S = 1.0
 """A command that only looks has the lock for a moment."""
 
 
-def engine_settings(config: Config) -> EngineSettings:
-    """Return what a configuration tells the engine."""
-    return EngineSettings(
-        {name: source_spec(source) for name, source in config.sources.items()},
-        config.alarms,
-        {name: (rule.max_calls, rule.per) for name, rule in config.iotcall.rules.items()},
-    )
-
-
 class Agent:
-    """A running agent. `reload` reads the configuration again; ConfigError leaves the old one in force."""
+    """A running agent. Its methods are the main thread's, where they do not say otherwise."""
 
-    def __init__(self, config: Config, reload: Callable[[], Config]) -> None:
+    def __init__(self, config: Config, read_config: Callable[[], Config]) -> None:
         """Take the state folder, open the outbox, restore the alarms.
+
+        Args:
+            config: the configuration to begin with.
+            read_config: reads it again, for a reload; ConfigError leaves the old one in force.
 
         Raises:
             StateError: the state folder cannot be used.
         """
         self.config = config
-        self._reload = reload
+        self.read_config = read_config
         self.clock = Clock(trusted=config.agent.clock == "trusted")
         self.started_at = self.clock.now()
         self._lock = StateLock(config.state_dir, _LOCK_PATIENCE_S)
@@ -81,13 +80,20 @@ class Agent:
         engine = self._restored_engine()
         self.sender = Sender(self.outbox, self._client, config.iotcall.rules, self.clock, self._count_trigger)
         self.engine_thread = EngineThread(engine, self.inbox, self.outbox, self.clock, self.sender)
-        self.sources = self._supervisor(config)
+        self.plans = plan_drivers(config)
+        self.sources = Supervisor([plan.driver for plan in self.plans.values()], self.desk, self.clock.now)
+        self.reloader = Reloader(self)
         self.view = AgentView(self)
+        self._own_points = own_points(self)
+        self._restarts: dict[EngineThread | Sender, Restarts] = {}
         self._web: WebServer | None = None
+        self._web_settings = config.web
+        self._web_change_at: int | None = None
         self._web_try_at = 0
         self._prune_at = self.clock.now() + 60 * SECOND
         self._mend_at = self.clock.now()
         self._seen_set_aside = self.store.set_aside
+        self._records_stale = False
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._hangup = False
@@ -99,7 +105,8 @@ class Agent:
         for call in self.outbox.dispatch.resume():
             _log.warning("event=ambiguous id=%d rule=%s error='the agent ended while sending'", call.id, call.rule)
         triggers = {rule: self.outbox.triggers(rule, per) for rule, (_, per) in settings.budgets.items()}
-        engine = Engine(settings, self.clock.now(), self.outbox.records(), triggers)
+        now, wall, synced = self.clock.now(), self.clock.wall(), self.clock.synced()
+        engine = Engine(settings, now, self.outbox.records(), triggers, skew=wall - now, synced=synced)
         self.outbox.keep_records(engine.records())
         return engine
 
@@ -110,11 +117,6 @@ class Agent:
 
     def _count_trigger(self, rule: str, at: int) -> None:
         self.inbox.put(lambda: self.engine_thread.engine.count_trigger(rule, at))
-
-    def _supervisor(self, config: Config) -> Supervisor:
-        passwords = {broker: secret.reveal() for broker, secret in config.passwords.items()}
-        context = DriverContext(config.agent.name, machine_id(), config.mqtt, passwords)
-        return Supervisor(build_drivers(config.sources, context), self.desk, self.clock.now)
 
     # Running ------------------------------------------------------------------------------------------------------
 
@@ -139,16 +141,21 @@ class Agent:
         try:
             if self._hangup:
                 self._hangup = False
-                self.reload()
+                self._reload()
             self.supervise()
         except Exception:  # noqa: BLE001 - the top of a thread; the watchdog is not fed where it goes on like this
             _log.exception("event=supervision_failed")
+
+    def _reload(self) -> None:
+        with contextlib.suppress(ReloadRefusedError):  # it is in the log and in status
+            self.reloader.reload()
 
     def start(self) -> None:
         """Start every thread; returns when the agent is armed."""
         self.engine_thread.start()
         self.sources.start()
         self.sender.start()
+        self._restarts = {part: Restarts(self.clock.now()) for part in (self.engine_thread, self.sender)}
         self._start_web()
 
     def stop(self) -> None:
@@ -189,13 +196,11 @@ class Agent:
     def supervise(self) -> None:
         """One turn, each second: restart what died, feed the watchdog, note faults, look after files."""
         now = self.clock.now()
-        parts: tuple[EngineThread | Sender, ...] = (self.engine_thread, self.sender)
-        for part in parts:
-            if not part.alive():
-                _log.error("event=thread_died part=%s", type(part).__name__)
+        for part, restarts in self._restarts.items():
+            if not part.alive() and restarts.due(now):
+                _log.error("event=thread_died part=%s note='started again'", type(part).__name__)
                 part.start()
-        if self._web is None and now >= self._web_try_at:
-            self._start_web()
+        self._look_after_web(now)
         if self.auth.changed():
             _log.info("event=auth_code_changed")
             self.sender.auth_changed()
@@ -204,6 +209,7 @@ class Agent:
             self._prune()
         self._look_after_store(now)
         self.look_for_faults()
+        self._own_points.look(now)
         stats = self.engine_thread.engine.stats
         bad = {name: each.bad + each.refused + self.desk.refused.get(name, 0) for name, each in stats.items()}
         self._bad_readings.look(bad, now, self.engine_thread.engine.why_bad)
@@ -230,9 +236,10 @@ class Agent:
         if self.store.trouble is not None and now >= self._mend_at:
             self._mend_at = now + _MEND_EVERY
             self.store.mend()
-        if self.store.set_aside != self._seen_set_aside:
+        if self.store.set_aside != self._seen_set_aside or self._records_stale:
             self._seen_set_aside = self.store.set_aside
-            self.inbox.put(lambda: self.outbox.keep_records(self.engine_thread.engine.records()))
+            self._records_stale = False
+            self.inbox.put(self.keep_records)
 
     def _prune(self) -> None:
         keep = self.config.agent
@@ -241,8 +248,21 @@ class Agent:
         except sqlite3.Error as error:
             _log.warning("event=prune_failed error=%r", str(error))
 
+    def _look_after_web(self, now: int) -> None:
+        """Begin to listen where that failed before, and elsewhere where a reload has changed that."""
+        if self._web_change_at is not None and now >= self._web_change_at:
+            self._web_change_at = None
+            if self._web is not None and self._web_settings != self.config.web:
+                self._web.stop()
+                self._web = None
+            self._web_try_at = now
+        if self._web is None and now >= self._web_try_at:
+            self._start_web()
+
     def _start_web(self) -> None:
+        self._web_settings = self.config.web
         if not self.config.web.listen:
+            self.faults.clear("web")
             return
         from edge_agent.web.server import WebServer  # noqa: PLC0415 - not where it is turned off
 
@@ -260,58 +280,32 @@ class Agent:
 
     # Reloading ----------------------------------------------------------------------------------------------------
 
-    def reload(self) -> None:
-        """Read the configuration again; a bad one is refused, and the old one stays."""
-        notify("RELOADING=1")
-        try:
-            config = self._reload()
-        except ConfigError as error:
-            self._refuse([str(problem) for problem in error.problems])
-        else:
-            if config.state_dir != self.config.state_dir:
-                self._refuse(["agent.state_dir cannot change while the agent runs; restart it"])
-            else:
-                self._apply(config)
-                self.faults.clear("config")
-                _log.info("event=reloaded config=%s", config.path)
-        notify("READY=1")
-
-    def _refuse(self, problems: list[str]) -> None:
-        for problem in problems:
-            _log.error("event=reload_refused problem=%r", problem)
-        what = f"config: the changed configuration was refused: {problems[0]}"
-        self.faults.set(what, self.clock.now(), "run edge-agent check, mend the file, and reload")
-
-    def _apply(self, config: Config) -> None:
-        old, self.config = self.config, config
+    def take_over(self, config: Config) -> None:
+        """Have everything but the engine and the sources go by another configuration; nothing of it can fail."""
+        before, self.config = self.config, config
         self.clock.trusted = config.agent.clock == "trusted"
         logging.getLogger("edge_agent").setLevel(config.agent.log_level.upper())
+        self.view.name = config.agent.name
         code = self.auth.code()
         self.auth.configure(config)
-        self._replace_engine(engine_settings(config))
         self.sender.configure(config.iotcall.rules, self._client)
         if self.auth.code() != code:
             self.sender.auth_changed()
-        if (old.sources, old.mqtt, old.passwords, old.agent.name) != (
-            config.sources, config.mqtt, config.passwords, config.agent.name,
-        ):  # fmt: skip
-            self.sources.stop()
-            self.desk.keep(config.sources)
-            self.sources = self._supervisor(config)
-            self.sources.start()
-        if old.web != config.web and self._web is not None:
-            self._web.stop()
-            self._web = None
-        if self._web is None:
-            self._start_web()
+        self.desk.keep(config.sources)
+        if before.web != config.web:
+            self._web_change_at = self.clock.now() + _WEB_CHANGE_AFTER
 
-    def _replace_engine(self, settings: EngineSettings) -> None:
-        done = threading.Event()
-
-        def replace() -> None:
-            self.engine_thread.replace(settings)
+    def keep_records(self) -> None:
+        """Let the database know the engine's alarms, and no others. Call it in the engine's thread."""
+        try:
             self.outbox.keep_records(self.engine_thread.engine.records())
-            done.set()
+        except (sqlite3.Error, OSError) as error:
+            self._records_stale = True  # tried again within a second
+            _log.warning("event=keep_records_failed error=%r", str(error))
 
-        self.inbox.put(replace)
-        done.wait(5.0)
+    def note_event(self, event: str, reason: str) -> None:
+        """Write an event that is about no alarm. Safe from any thread."""
+        try:
+            self.store.write(lambda db: log_event(db, self.clock, event, reason, Subject(None, None, None)))
+        except (sqlite3.Error, OSError) as error:
+            _log.warning("event=note_failed error=%r", str(error))

@@ -4,16 +4,23 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
 from edge_agent import __version__
+from edge_agent.agent_people import AgentPeople
+from edge_agent.agent_reload import ReloadRefusedError
 from edge_agent.config.settings import Config
 from edge_agent.core.fields import SECOND
+from edge_agent.core.instants import parse_time
 from edge_agent.core.reading import Reading, Value
 from edge_agent.core.times import iso
 from edge_agent.delivery.policy import CallState
+from edge_agent.question import NotAnsweredError, NotTakenError
+from edge_agent.recorder import as_json, exact
 from edge_agent.web.token import load_token
 from edge_agent.web.view import Counters, Refused
 
 if TYPE_CHECKING:
     from edge_agent.agent import Agent
+
+_RECORDED_WITHIN_S = 5.0
 
 
 class AgentView:
@@ -23,6 +30,7 @@ class AgentView:
         self._agent = agent
         self.name = agent.config.agent.name
         self.token = load_token(agent.config.state_dir)
+        self._people = AgentPeople(agent)
         self._zone_of: tuple[Config, tzinfo] | None = None
 
     def _zone(self) -> tzinfo:
@@ -93,8 +101,8 @@ class AgentView:
                 "instance": alarm.instance,
                 "state": str(alarm.state),
                 "since": self._iso(alarm.since),
-                "acknowledged": False,
-                "shelved_until": None,
+                "acknowledged": alarm.acknowledged,
+                "shelved_until": self._iso(alarm.shelved_until),
             }
             for alarm in list(self._agent.engine_thread.engine.alarms.values())
         ]
@@ -104,10 +112,12 @@ class AgentView:
         agent, zone = self._agent, self._zone()
         return [call.as_json(agent.clock, zone) for call in agent.outbox.rows(state, limit)]
 
-    def events(self, before: int | None, limit: int) -> tuple[list[dict[str, Any]], int | None]:
+    def events(
+        self, before: int | None, limit: int, alarm: str | None = None, instance: str | None = None
+    ) -> tuple[list[dict[str, Any]], int | None]:
         """Return events newest first, and the cursor of what is older."""
         zone = self._zone()
-        rows = self._agent.outbox.events(before, limit)
+        rows = self._agent.outbox.history.events(before, limit, alarm, instance)
         events = [
             {
                 "id": row["id"],
@@ -117,6 +127,38 @@ class AgentView:
             for row in rows
         ]
         return events, rows[-1]["id"] if len(rows) == limit else None
+
+    def readings(self, after: str | None) -> dict[str, Any]:
+        """Return what the engine has taken since a cursor, in its order; the first question begins a recording."""
+        thread, zone = self._agent.engine_thread, self._zone()
+        try:
+            page = thread.ask(lambda: thread.recorded(after), _RECORDED_WITHIN_S)
+        except (NotTakenError, NotAnsweredError):
+            raise Refused(409, "the engine is busy; try again") from None
+        return {
+            "entries": [as_json(entry, page.skew, zone) for entry in page.entries],
+            "next": page.cursor,
+            "lost": page.lost,
+            "at": exact(page.at + page.skew, zone),
+        }
+
+    def owed(self) -> list[dict[str, Any]]:
+        """Return the calls that are held back now."""
+        return self._people.owed()
+
+    def chatter(self) -> list[dict[str, Any]]:
+        """Return who chattered in the last week, the worst first."""
+        zone = self._zone()
+        return [each.as_json(zone) for each in self._agent.outbox.history.chatter(self._agent.clock.wall())]
+
+    def explain(self, alarm: str, instance: str | None, at: str | None) -> dict[str, Any]:
+        """Return why an alarm did, or did not, call."""
+        zone = self._zone()
+        try:
+            wall = None if at is None else parse_time(at, zone)
+        except ValueError as error:
+            raise Refused(400, f"at: {error}") from None
+        return self._people.explain(alarm, instance, wall, zone)
 
     def unhealthy(self) -> list[str]:
         """Return the names of threads that do not beat."""
@@ -157,6 +199,25 @@ class AgentView:
             raise Refused(404, f"no IoTCall rule is called {rule!r}")
         row, outcome = self._agent.sender.call_by_hand(rule)
         return {"result": str(outcome.result), "message": outcome.message, "id": row}
+
+    def acknowledge(self, alarm: str, instance: str | None) -> int:
+        """Acknowledge an alarm."""
+        return self._people.acknowledge(alarm, instance)
+
+    def shelve(self, alarm: str, instance: str | None, lasts: object, until: object) -> int:
+        """Hold an alarm's calls back for a while."""
+        return self._people.shelve(alarm, instance, lasts, until, self._zone())
+
+    def unshelve(self, alarm: str, instance: str | None) -> int:
+        """End the shelving of an alarm."""
+        return self._people.unshelve(alarm, instance)
+
+    def reload(self) -> list[str]:
+        """Read the configuration again, and return what changed."""
+        try:
+            return self._agent.reloader.reload()
+        except ReloadRefusedError as refused:
+            raise Refused(400, str(refused)) from None
 
     def retry(self, row: int) -> int:
         """Make a call due now."""

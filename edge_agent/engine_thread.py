@@ -4,8 +4,8 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from edge_agent.core.engine import Engine, EngineSettings
 from edge_agent.core.events import Changes, Event, EventKind
@@ -13,7 +13,11 @@ from edge_agent.core.fields import SECOND
 from edge_agent.core.reading import Reading, log_word
 from edge_agent.delivery.rows import Call, Clocks
 from edge_agent.inbox import Inbox, Item
+from edge_agent.question import Question
+from edge_agent.recorder import Done, Page, Recorder, Taken
+from edge_agent.wall_watch import WallWatch
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _MAX_WAIT_S = 1.0
 _RETRY_COMMIT_S = 1.0
@@ -53,6 +57,10 @@ class EngineThread:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self.beat_at = clocks.now()
+        self._wall = WallWatch(clocks)
+        self._recorder = Recorder()
+        self._tap: Recorder | None = None
+        """The recorder, while somebody reads it."""
         self._untold: list[Event] = []
         self.commit_error: str | None = None
         """Why the last commit failed; None: it did not."""
@@ -73,16 +81,66 @@ class EngineThread:
         if self._thread is not None:
             self._thread.join(timeout_s)
 
-    def replace(self, settings: EngineSettings) -> None:
-        """Go on with other settings and the same memory. Call it as a command of the inbox."""
+    def ask(self, command: Callable[[], T], timeout_s: float) -> T:
+        """Have a command run in the engine's thread, in its turn; return its answer once its effects are on disk.
+
+        Raises:
+            NotTakenError, NotAnsweredError: not in time; see there.
+            Exception: what the command raised.
+        """
+        question = Question(command)
+        self._inbox.put(question)
+        return question.answer(timeout_s)
+
+    # Commands: to be called in the engine's thread, by `ask` or as commands of the inbox ----------------------------
+
+    def replace(self, settings: EngineSettings, triggers: Mapping[str, Iterable[int]]) -> None:
+        """Go on with other settings and the same memory; where that fails nothing has changed.
+
+        `triggers` is what the engine cannot know: those of rules that are new to it.
+        """
         self._commit()
-        old, now = self.engine, self._clocks.now()
-        triggers = {rule: budget.triggers() for rule, budget in old.desk.budgets.items()}
-        self.engine = Engine(settings, now, old.records(), triggers)
-        self.engine.carry_over(old)
+        old, wall = self.engine, self._wall
+        known = {rule: budget.triggers() for rule, budget in old.desk.budgets.items()}
+        # It begins where the old one stands, not now: what waits in the inbox may be older than now.
+        engine = Engine(settings, old.now, old.records(), {**known, **triggers}, skew=wall.skew, synced=wall.synced)
+        engine.carry_over(old)
+        self.engine = engine
+        self._commit()
+
+    def acknowledge(self, alarm: str, instance: str | None, at: int, reason: str) -> int:
+        """Acknowledge the raised instances of an alarm (None: all of them); return how many that changed."""
+        changed = self.engine.acknowledge(alarm, instance, at, reason)
+        self._note(Done(self.engine.now, "ack", alarm, instance))
+        return changed
+
+    def shelve(self, alarm: str, instance: str | None, until: int, at: int, reason: str) -> int:
+        """Hold back the calls of an alarm's instances until an instant; return how many that changed."""
+        changed = self.engine.shelve(alarm, instance, until, at, reason)
+        self._note(Done(self.engine.now, "shelve", alarm, instance, until))
+        return changed
+
+    def unshelve(self, alarm: str, instance: str | None, at: int, reason: str) -> int:
+        """End the shelving of an alarm's instances; return how many were shelved."""
+        changed = self.engine.unshelve(alarm, instance, at, reason)
+        self._note(Done(self.engine.now, "unshelve", alarm, instance))
+        return changed
+
+    def recorded(self, after: str | None) -> Page:
+        """Return what the engine has taken since a cursor. The first question begins to keep it."""
+        page = self._recorder.read(after, self.engine, self._clocks.now())
+        self._tap = self._recorder
+        return page
+
+    def _note(self, done: Done) -> None:
+        if self._tap is not None:
+            self._tap.take(done)
+
+    # Running ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._tick(self._clocks.now())
+        self.engine.set_clock(self.engine.now, self._wall.skew, self._wall.synced)
+        self._keep_time(self._clocks.now(), idle=True)
         self._commit()
         while True:
             stopping = self._stopping
@@ -103,8 +161,7 @@ class EngineThread:
         self._tell()
         now = self._clocks.now()
         self._take_in(items)
-        if empty and not len(self._inbox):
-            self._tick(now)
+        self._keep_time(now, idle=empty and not len(self._inbox))
         self._commit(items)
         self.beat_at = self._clocks.now()
 
@@ -119,17 +176,26 @@ class EngineThread:
             try:
                 if isinstance(item, Reading):
                     self.engine.feed(item)
+                    if self._tap is not None:
+                        self._tap.take(Taken(self.engine.now, item.point, item.value))
                 else:
                     item()
             except Exception:  # noqa: BLE001 - the top of a thread: one reading must not stop the others
                 what = repr(item.point[:80]) if isinstance(item, Reading) else "command"
                 _log.exception("event=engine_refused item=%s", what)
 
-    def _tick(self, now: int) -> None:
+    def _keep_time(self, now: int, *, idle: bool) -> None:
+        """Look at the clocks; where no reading waits that may be older than `now`, serve what falls due up to now."""
         try:
-            self.engine.tick(now)
+            if self._wall.look(now):
+                self.engine.set_clock(now if idle else self.engine.now, self._wall.skew, self._wall.synced)
+            if idle:
+                self.engine.tick(now)
         except Exception:  # noqa: BLE001 - the top of a thread
             _log.exception("event=engine_tick_failed")
+        if self._tap is not None:
+            self._tap.rest(now)
+            self._tap = self._tap if self._tap.running else None
 
     def _commit(self, items: Sequence[Item] = ()) -> None:
         """Write what has changed; only then send, acknowledge and tell it, in this order: the call cannot wait."""
@@ -172,7 +238,9 @@ class EngineThread:
 
 def _acknowledge(items: Sequence[Item]) -> None:
     for item in items:
-        if isinstance(item, Reading) and item.done is not None:
+        if isinstance(item, Question):
+            item.settle()
+        elif isinstance(item, Reading) and item.done is not None:
             try:
                 item.done()
             except Exception:  # noqa: BLE001 - a driver's callback must not stop the thread
@@ -189,5 +257,5 @@ def _tell(event: Event) -> None:
     _log.log(
         level,
         "event=%s alarm=%s instance=%s rule=%s reason=%r",
-        event.kind, event.alarm, log_word(event.instance), event.rule or "-", event.reason,
+        event.kind, event.alarm or "-", log_word(event.instance), event.rule or "-", event.reason,
     )  # fmt: skip

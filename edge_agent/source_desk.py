@@ -10,7 +10,7 @@ from edge_agent.core.fields import SECOND
 from edge_agent.core.points import SourceSpec
 from edge_agent.core.reading import Reading, Value, point_name
 from edge_agent.inbox import Inbox
-from edge_agent.sources.base import SourceSettings
+from edge_agent.sources.base import SmoothSettings, SourceSettings
 
 _log = logging.getLogger(__name__)
 _QUIET = 3600 * SECOND
@@ -75,6 +75,7 @@ class SourceDesk:
         wanted = set(sources)
         with self._lock:
             self._links = {name: link for name, link in self._links.items() if name in wanted}
+            self.refused = {name: count for name, count in self.refused.items() if name in wanted}
 
 
 class BadReadings:
@@ -86,6 +87,8 @@ class BadReadings:
 
     def look(self, bad: Mapping[str, int], now: int, reason: Callable[[str], str]) -> None:
         """Compare with what was known; `reason` tells why a source's last bad reading was bad."""
+        for gone in self._known.keys() - bad.keys():
+            del self._known[gone]
         for source, count in bad.items():
             before, seen_at = self._known.get(source, (0, now - _QUIET))
             if count <= before:
@@ -102,4 +105,10 @@ def source_spec(settings: SourceSettings) -> SourceSpec:
         for name in ("max_instances", "reject", "scale", "offset", "min", "max", "debounce")
         if hasattr(settings, name)
     }
-    return SourceSpec(fields=settings.field_names(), instances=settings.has_instances(), **own)
+    smooth: SmoothSettings | None = getattr(settings, "smooth", None)
+    return SourceSpec(
+        fields=settings.field_names(),
+        instances=settings.has_instances(),
+        smooth=None if smooth is None else smooth.window,
+        **own,
+    )

@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from tests.broker import Broker
 
 _SEED = pytest.StashKey[int]()
+FULL = os.environ.get("EDGE_AGENT_FAULTS") == "full"
+"""All runs of what looks for rare faults, not a tenth of them."""
 
-settings.register_profile("dev", deadline=None, print_blob=True)
+# explaining a failure traces every line and takes longer than a test may
+_PHASES = tuple(phase for phase in Phase if phase is not Phase.explain)
+settings.register_profile("dev", deadline=None, print_blob=True, phases=_PHASES)
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=False)
+settings.register_profile("long", settings.get_profile("ci"), max_examples=10 * settings.get_profile("ci").max_examples)
 
 
 def _on_ci() -> bool:
@@ -22,11 +27,11 @@ def _on_ci() -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed: EDGE_AGENT_SEED repeats a run.
+    """Choose how many examples hypothesis tries, and the seed: EDGE_AGENT_SEED repeats a run.
 
     hypothesis gets it only in CI or where it was asked for: with a seed it does not look up the failures it remembers.
     """
-    settings.load_profile("ci" if _on_ci() else "dev")
+    settings.load_profile("long" if FULL else "ci" if _on_ci() else "dev")
     given = os.environ.get("EDGE_AGENT_SEED")
     config.stash[_SEED] = int(given) if given else random.SystemRandom().randrange(2**32)
     if (given or _on_ci()) and config.getoption("hypothesis_seed", None) is None:

@@ -87,13 +87,19 @@ class Daemon:
 
     def inject(self, point: str, value: Any) -> None:
         """Put a reading into it."""
+        self.post("/api/v1/inject", {"point": point, "value": value})
+
+    def post(self, path: str, body: Any) -> Any:
+        """Return what the API answers to a command, which it must not refuse."""
         token = (self.state_dir / "web-token").read_text().strip()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        connection.request("POST", "/api/v1/inject", json.dumps({"point": point, "value": value}), headers)
+        connection.request("POST", path, json.dumps(body), headers)
         answer = connection.getresponse()
-        assert answer.status == 200, answer.read()
+        content = answer.read()
         connection.close()
+        assert answer.status == 200, content
+        return json.loads(content)
 
     def wait_for_calls(self, state: str, count: int, timeout_s: float = 15) -> None:
         """Wait until so many rows are in a state."""

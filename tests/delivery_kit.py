@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -92,6 +93,11 @@ def event(
     return Event(at, kind, alarm, instance, rule, reason, episode, priority)
 
 
+def told(kind: EventKind, at: int, reason: str = "31.5 is above 30", **others: object) -> Changes:
+    """An event of no rule, alone."""
+    return Changes((event(kind, at, None, reason=reason, **others),), ())  # type: ignore[arg-type]
+
+
 def record(
     at: int,
     alarm: str = "hot",
@@ -100,19 +106,34 @@ def record(
     state: State = State.RAISED,
     owed: Owed | None = None,
 ) -> AlarmRecord:
-    return AlarmRecord(alarm, instance, state, at, state is State.RAISED, "why", episode, at, at, 0, owed)
+    return AlarmRecord(
+        alarm=alarm,
+        instance=instance,
+        state=state,
+        since=at,
+        holds=state is State.RAISED,
+        why="why",
+        episode=episode,
+        called_at=at,
+        episode_called_at=at,
+        repeats=0,
+        owed=owed,
+    )
 
 
 def raised(at: int, rule: str = "pump", alarm: str = "hot", episode: int = 1, **others: object) -> Changes:
     """An alarm that is raised and calls."""
     call = event(EventKind.CALL, at, rule, alarm, episode=episode, **others)  # type: ignore[arg-type]
-    told = event(EventKind.RAISED, at, None, alarm, episode=episode)
-    return Changes((told, call), (record(at, alarm, call.instance, episode),))
+    first = event(EventKind.RAISED, at, None, alarm, call.instance, episode)
+    return Changes((first, call), (record(at, alarm, call.instance, episode),))
 
 
-def cleared(at: int, alarm: str = "hot", episode: int = 1) -> Changes:
-    told = event(EventKind.CLEARED, at, None, alarm, episode=episode)
-    return Changes((told,), (record(at, alarm, None, episode, State.NORMAL),))
+def cleared(
+    at: int, alarm: str = "hot", episode: int = 1, instance: str | None = None, *, withdraws: bool = False
+) -> Changes:
+    """An alarm that clears; `withdraws`: it has cancel_on_clear."""
+    last = replace(event(EventKind.CLEARED, at, None, alarm, instance, episode), withdraws=withdraws)
+    return Changes((last,), (record(at, alarm, instance, episode, State.NORMAL),))
 
 
 @contextmanager

@@ -51,6 +51,10 @@ class FakeView:
             }
         ]
         self.faults: list[dict[str, Any]] = []
+        self.problems: list[str] = []
+        self.owing: list[dict[str, Any]] = []
+        self.chatterers: list[dict[str, Any]] = []
+        self.explained: list[dict[str, Any]] = []
 
     def status(self) -> dict[str, Any]:
         return {
@@ -69,10 +73,49 @@ class FakeView:
         rows = [row for row in self.rows if state in (None, row["state"])]
         return rows if limit is None else rows[-limit:]
 
-    def events(self, before: int | None, limit: int) -> tuple[list[dict[str, Any]], int | None]:
+    def events(
+        self, before: int | None, limit: int, alarm: str | None = None, instance: str | None = None
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        if alarm is not None:
+            return [{"id": 1, "alarm": alarm, "instance": instance}], None
         first = 2000 if before is None else before - 1
         ids = range(first, max(0, first - limit), -1)
         return [{"id": number, "event": "raised"} for number in ids], ids[-1] if ids and ids[-1] > 1 else None
+
+    def readings(self, after: str | None) -> dict[str, Any]:
+        return {"entries": [{"time": AT, "point": "door", "value": True}], "next": after or "a-1", "lost": 0, "at": AT}
+
+    def owed(self) -> list[dict[str, Any]]:
+        return self.owing
+
+    def chatter(self) -> list[dict[str, Any]]:
+        return self.chatterers
+
+    def explain(self, alarm: str, instance: str | None, at: str | None) -> dict[str, Any]:
+        self._require(alarm)
+        self.commands.append(("explain", (alarm, instance, at)))
+        return {"alarm": alarm, "at": at and AT, "instances": ["f1", "f2"], "explained": self.explained}
+
+    def _require(self, alarm: str) -> None:
+        if alarm not in ("freezer-warm", "door-open"):
+            raise Refused(404, f'no alarm is called {alarm!r}; did you mean "freezer-warm"?')
+
+    def acknowledge(self, alarm: str, instance: str | None) -> int:
+        self._require(alarm)
+        self.commands.append(("ack", (alarm, instance)))
+        return 1 if alarm == "freezer-warm" else 0
+
+    def shelve(self, alarm: str, instance: str | None, lasts: object, until: object) -> int:
+        self._require(alarm)
+        if lasts in ("9d", 9 * 86400):
+            raise Refused(400, "a shelf always ends: agent.max_shelve allows 1d, and this one would last 9d")
+        self.commands.append(("shelve", (alarm, instance, lasts, until)))
+        return 1 if alarm == "freezer-warm" else 0
+
+    def unshelve(self, alarm: str, instance: str | None) -> int:
+        self._require(alarm)
+        self.commands.append(("unshelve", (alarm, instance)))
+        return 1 if alarm == "freezer-warm" else 0
 
     def unhealthy(self) -> list[str]:
         return self.silent
@@ -91,6 +134,11 @@ class FakeView:
             raise ZeroDivisionError
         self.commands.append(("call", rule))
         return {"result": "placed", "message": "ok", "id": 7}
+
+    def reload(self) -> list[str]:
+        if self.problems:
+            raise Refused(400, "\n".join(self.problems))
+        return ["sources.door added"]
 
     def retry(self, row: int) -> int:
         if row != 1:

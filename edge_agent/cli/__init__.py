@@ -27,9 +27,18 @@ COMMANDS = {
     "sandbox": "Play IoTCall: a simulator of the service.",
     "demo": "Show the whole path, without hardware or account.",
     "status": "Show what the running agent sees and does.",
+    "alarms": "Show the alarms and their states.",
+    "ack": "Acknowledge a raised alarm.",
+    "shelve": "Hold an alarm's calls back for a while.",
+    "unshelve": "End the shelving of an alarm.",
+    "explain": "Say why an alarm did, or did not, call.",
     "outbox": "See and operate waiting calls.",
     "inject": "Put a reading into the running agent.",
     "iotcall": "Use IoTCall by hand.",
+    "record": "Write the running agent's readings to a file.",
+    "simulate": "Play a file of readings through the alarms.",
+    "test": "Run unit tests of your own alarms.",
+    "reload": "Have the running agent read its configuration again.",
 }
 """{command: what it does}; each is `command` in a module of this package named like it."""
 

@@ -19,11 +19,19 @@ _GAP = "  "
 _NOT_RUNNING = "edge-agent is not running with this configuration"
 
 
+class RefusedError(CliError):
+    """The agent refuses; `reason` is why, as it said it, which may be several lines."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(clean(reason))
+        self.reason = reason
+
+
 def request(config: Config, method: str, path: str, body: Any = None, *, timeout_s: float = _TIMEOUT_S) -> Any:
     """Return what the running agent answers.
 
     Raises:
-        CliError: it is not running, cannot be reached, or refuses; the message says which.
+        CliError: it is not running, cannot be reached, or refuses (RefusedError); the message says which.
     """
     if not config.web.listen:
         raise CliError("the running agent cannot be asked: its HTTP API is turned off", '[web] listen is ""')
@@ -39,7 +47,7 @@ def request(config: Config, method: str, path: str, body: Any = None, *, timeout
         raise CliError(f"something else than edge-agent answers at {config.web.listen}") from None
     if status != http.HTTPStatus.OK:
         refusal = answer.get("error") if isinstance(answer, dict) else None
-        raise CliError(clean(str(refusal or f"the agent answered with HTTP status {status}")))
+        raise RefusedError(str(refusal or f"the agent answered with HTTP status {status}"))
     return answer
 
 

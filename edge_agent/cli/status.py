@@ -8,6 +8,7 @@ import click
 
 from edge_agent.cli import echo_json, load_config
 from edge_agent.cli.local import request, table
+from edge_agent.cli.words import named, when
 from edge_agent.config.words import clean
 
 _WHY = {
@@ -21,6 +22,7 @@ _WHY = {
     "ambiguous": "the last attempt's answer was lost",
 }
 _MAX_VALUE = 60
+CHATTER_HEADER = ("alarm", "raises in a week", "last", "what would calm it")
 _SECONDS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -35,16 +37,20 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         echo_json(status)
         return
     waiting = request(config, "GET", "/api/v1/outbox?state=waiting") if status["outbox"].get("waiting") else []
-    click.echo("\n".join(render(status, waiting)))
+    chatter = request(config, "GET", "/api/v1/chatter")["chatter"]
+    click.echo("\n".join(render(status, waiting, chatter)))
 
 
-def render(status: Mapping[str, Any], waiting: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def render(
+    status: Mapping[str, Any], waiting: Iterable[Mapping[str, Any]], chatter: Iterable[Mapping[str, Any]]
+) -> Iterator[str]:
     """Yield the lines for people, from what the API answers."""
     yield clean(f"{status['agent']}: edge-agent {status['version']}, up for {_duration(status['uptime_s'])}")
     yield f"IoTCall: {_connection(status['iotcall'])}"
     sections = (
         ("Faults", ("since", "what", "what to do"), _faults(status)),
         ("Alarms", ("alarm", "state", "since", ""), _alarms(status)),
+        ("Chattering", CHATTER_HEADER, chatter_rows(chatter)),
         ("Calls", ("state", "calls"), [[state, str(count)] for state, count in status["outbox"].items()]),
         ("Waiting calls", ("rule", "calls", "why", "next attempt"), _waiting(waiting)),
         ("Sources", ("source", "type", "", "readings", "bad", "last reading", ""), _sources(status)),
@@ -60,24 +66,33 @@ def _connection(iotcall: Mapping[str, Any]) -> str:
     reachable = {True: "reachable", False: "NOT reachable", None: "not tried yet"}[iotcall["reachable"]]
     auth = {True: "", False: ", the AuthCode is NOT accepted", None: ""}[iotcall["auth_ok"]]
     last = iotcall["last_success_at"]
-    return f"{reachable}{auth}, last success {_time(last)}" if last else f"{reachable}{auth}, no success yet"
+    return f"{reachable}{auth}, last success {when(last)}" if last else f"{reachable}{auth}, no success yet"
 
 
 def _faults(status: Mapping[str, Any]) -> list[list[str]]:
-    return [[_time(fault["since"]), fault["what"], fault["hint"] or ""] for fault in status["faults"]]
+    return [[when(fault["since"]), fault["what"], fault["hint"] or ""] for fault in status["faults"]]
 
 
 def _alarms(status: Mapping[str, Any]) -> list[list[str]]:
     return [
-        [_named(alarm["alarm"], alarm["instance"]), alarm["state"], _time(alarm["since"]), _remarks(alarm)]
+        [named(alarm["alarm"], alarm["instance"]), alarm["state"], when(alarm["since"]), remarks(alarm)]
         for alarm in status["alarms"]
     ]
 
 
-def _remarks(alarm: Mapping[str, Any]) -> str:
+def chatter_rows(chatter: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    """Return the cells of the table of those that were raised again and again, and what would calm them."""
+    return [
+        [named(each["alarm"], each["instance"]), str(each["raises"]), when(each["last_at"]), each["suggestion"]]
+        for each in chatter
+    ]
+
+
+def remarks(alarm: Mapping[str, Any]) -> str:
+    """Return what people have done to an alarm."""
     shelved = alarm["shelved_until"]
     acknowledged = ["acknowledged"] if alarm["acknowledged"] else []
-    return ", ".join([*acknowledged, *([f"shelved until {_time(shelved)}"] if shelved else [])])
+    return ", ".join([*acknowledged, *([f"shelved until {when(shelved)}"] if shelved else [])])
 
 
 def _waiting(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
@@ -89,7 +104,7 @@ def _waiting(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
         counts[key] += 1
         if row["next_attempt_at"]:
             next_at[key] = min(next_at.get(key, row["next_attempt_at"]), row["next_attempt_at"])
-    return [[rule, str(count), why, _time(next_at.get((rule, why)))] for (rule, why), count in counts.items()]
+    return [[rule, str(count), why, when(next_at.get((rule, why)))] for (rule, why), count in counts.items()]
 
 
 def _sources(status: Mapping[str, Any]) -> list[list[str]]:
@@ -100,7 +115,7 @@ def _sources(status: Mapping[str, Any]) -> list[list[str]]:
             "online" if source["online"] else "OFFLINE",
             str(source["readings"]),
             str(source["bad_readings"]),
-            _time(source["last_reading_at"]),
+            when(source["last_reading_at"]),
             source["error"] or "",
         ]
         for name, source in status["sources"].items()
@@ -108,7 +123,7 @@ def _sources(status: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _points(status: Mapping[str, Any]) -> list[list[str]]:
-    return [[name, _value(point), _time(point["at"])] for name, point in status["points"].items()]
+    return [[name, _value(point), when(point["at"])] for name, point in status["points"].items()]
 
 
 def _value(point: Mapping[str, Any]) -> str:
@@ -118,18 +133,6 @@ def _value(point: Mapping[str, Any]) -> str:
         text = f'"{text}"'  # "-10" is a text, and above no limit
     text = text if len(text) <= _MAX_VALUE else f"{text[: _MAX_VALUE - 1]}…"
     return text if point["quality"] == "good" else f"{text} ({point['quality']})"
-
-
-def _named(alarm: str, instance: str | None) -> str:
-    return alarm if instance is None else f"{alarm}[{instance}]"
-
-
-def _time(instant: str | None) -> str:
-    """Return an instant to the second, as people read it; "-" where there is none."""
-    if instant is None:
-        return "-"
-    day, _, clock = instant.partition("T")
-    return f"{day} {clock[:8]}"
 
 
 def _duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ _EXAMPLES = r"""
 [agent]
 name = "pump-house-3"
 state_dir = "/var/lib/edge-agent"
+max_shelve = "24h"
 timezone = "Asia/Tokyo"
 language = "en"
 clock = "auto"
@@ -54,20 +55,38 @@ outside = [2.0, 8.0]
 inside = [2.0, 8.0]
 is = true
 is_not = "ok"
+matches = "error|fault"
+rises_by = 5.0
+falls_by = 5.0
 silent_for = "10m"
+changes = true
+trips = 3
+within = "10m"
 deadband = 2.0
+all = [{ input = "freezer", above = -15.0 }, { input = "door", is = true }]
+any = [{ input = "freezer", above = -15.0 }, { input = "door", is = true }]
 on_delay = "5m"
 off_delay = "1m"
 call = "pump"
 repeat = "30m"
 max_repeats = 3
 cooldown = "10m"
-latching = false
+latching = true
 priority = "high"
-cancel_on_clear = false
+schedule = "night"
+inhibited_by = ["power-fail"]
+cancel_on_clear = true
 on_bad = "hold"
 enabled = true
 description = "Freezer above -15 °C for 5 minutes"
+
+[numeric]
+reject = [85.0, -127.0]
+scale = 0.1
+offset = 0.0
+min = -60.0
+max = 60.0
+smooth = { median = 5 }
 
 [schedule]
 days = ["mon-fri"]
@@ -95,10 +114,10 @@ def example_of(kind: str) -> Example:
 
 
 def source_example(text: str) -> Example:
-    """Return the example that a source type brings along: a `[sources.NAME]` table."""
+    """Return the example that a source type brings along (a `[sources.NAME]` table), and what numeric ones share."""
 
     def table() -> Mapping[str, Any]:
         sources: dict[str, dict[str, Any]] = tomllib.loads(text).get("sources", {})
-        return next(iter(sources.values()), {})
+        return {**_tables()["numeric"], **next(iter(sources.values()), {})}
 
     return table

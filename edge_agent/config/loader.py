@@ -2,21 +2,24 @@
 
 import os
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edge_agent.config import references
+from edge_agent.config import inputs, references
 from edge_agent.config.document import read_document
 from edge_agent.config.errors import ConfigError, Problems
 from edge_agent.config.examples import example_of, source_example
 from edge_agent.config.files import look_at_files, read_broker_secret, read_iotcall_secret, with_absolute_files
 from edge_agent.config.lines import Path as KeyPath
+from edge_agent.config.overrides import Override, apply_overrides
 from edge_agent.config.secrets import Secret
 from edge_agent.config.settings import AgentSettings, Config, default_state_dir
 from edge_agent.config.tables import check_table
 from edge_agent.config.words import did_you_mean, either, key_path, kind, name_words, quote
 from edge_agent.core.fields import NAME_PATTERN, Settings
+from edge_agent.core.own import OWN_SOURCE
 from edge_agent.core.settings import AlarmSettings, ScheduleSettings
 from edge_agent.iotcall.settings import IotcallSettings, RuleSettings
 from edge_agent.sources import registry
@@ -33,8 +36,12 @@ _MAX_NAME = 64
 Model = TypeVar("Model", bound=Settings)
 
 
-def load(path: Path | str, *, secrets: bool, env: Mapping[str, str] = os.environ) -> Config:
+def load(
+    path: Path | str, *, secrets: bool, env: Mapping[str, str] = os.environ, overrides: Iterable[Override] = ()
+) -> Config:
     """Return the configuration of a file; with `secrets` the AuthCode and passwords too, and all files are looked at.
+
+    `overrides` are put into the document first.
 
     Raises:
         ConfigError: the file cannot be used; it holds every reason.
@@ -42,8 +49,11 @@ def load(path: Path | str, *, secrets: bool, env: Mapping[str, str] = os.environ
     file = Path(path)
     document, lines = read_document(file)
     problems = Problems(str(path), lines)
+    apply_overrides(problems, document, overrides)
     absolute = Path(os.path.abspath(file))  # noqa: PTH100 - resolve() would follow links: files lie beside the link
-    config = _Loader(problems, document, absolute, env).load(with_secrets=secrets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's about a user's regular expression: no lines of ours
+        config = _Loader(problems, document, absolute, env).load(with_secrets=secrets)
     if config is None or problems:
         raise problems.error()
     return config
@@ -150,7 +160,7 @@ class _Loader:
 
     def _source(self, name: str, table: dict[str, Any], brokers: Mapping[str, Any]) -> SourceSettings | None:
         path = ("sources", name)
-        if name == references.AGENT:
+        if name == OWN_SOURCE:
             self._problems.add(path, "the name agent is taken by the agent's own points", "take another name")
         found = self._source_type(path, table.get("type"))
         if found is None:
@@ -187,10 +197,13 @@ class _Loader:
 
     def _check_alarms(self, sources: Mapping[str, SourceSettings | None]) -> None:
         rules, raw = self._tables("iotcall", "rules"), self._tables("sources")
-        for name, table in self._tables("alarms").items():
+        alarms, schedules = self._tables("alarms"), self._tables("schedules")
+        for name, table in alarms.items():
             if isinstance(table, dict):
-                references.check_input(self._problems, name, table, raw, sources)
+                inputs.check_inputs(self._problems, name, table, raw, sources)
                 references.check_call(self._problems, name, table.get("call"), rules)
+                references.check_schedule(self._problems, name, table.get("schedule"), schedules)
+        references.check_inhibitors(self._problems, alarms)
 
     def _state_dir(self, agent: AgentSettings | None) -> Path | None:
         if agent is not None and agent.state_dir is not None:

@@ -1,19 +1,16 @@
-"""What one table says of another: alarms' inputs and IoTCall rules, sources' brokers, pins that are used twice."""
+"""What one table says of another: alarms' IoTCall rules, schedules, inhibitors; sources' brokers, pins used twice."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from edge_agent.config.errors import Problems
-from edge_agent.config.words import did_you_mean, either, near_miss, quote
-from edge_agent.core.reading import point_name, split_point
-from edge_agent.sources.base import NumericSettings, SourceSettings
+from edge_agent.config.inputs import ONLINE
+from edge_agent.config.lines import Path
+from edge_agent.config.words import choose, either, quote
+from edge_agent.sources.base import SourceSettings
 
-ONLINE = "online"
-"""The field that every source has of itself."""
-AGENT = "agent"
-"""The name under which the agent's own points stand."""
-_NUMERIC_TESTS = ("above", "below", "outside", "inside")
 _J8 = {
     3: 2, 5: 3, 7: 4, 8: 14, 10: 15, 11: 17, 12: 18, 13: 27, 15: 22, 16: 23, 18: 24, 19: 10, 21: 9, 22: 25, 23: 11,
     24: 8, 26: 7, 27: 0, 28: 1, 29: 5, 31: 6, 32: 12, 33: 13, 35: 19, 36: 16, 37: 26, 38: 20, 40: 21,
@@ -21,88 +18,73 @@ _J8 = {
 """{pin of the 40-pin header: BCM number}, the same on every Raspberry Pi that has it."""
 _BCM_PIN = re.compile(r"(?:GPIO|BCM)?([0-9]{1,2})")
 _HEADER_PIN = re.compile(r"(?:BOARD|J8:)([0-9]{1,2})")
+_MAX_LOOPS = 20
+"""More are not told at once."""
 
 Tables = Mapping[str, Any]
 """{name: table}, as they stand in the file: a reference is right as soon as the table is there."""
 
 
+def _names(path: Path, value: object) -> Iterator[tuple[Path, str]]:
+    """Yield the names that stand at a key, alone or in a list, each with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, list):
+        yield from (((*path, index), name) for index, name in enumerate(value) if isinstance(name, str))
+
+
 def check_call(problems: Problems, alarm: str, call: object, rules: Tables) -> None:
     """Report names of IoTCall rules that there are not."""
-    names = call if isinstance(call, list) else [call]
-    for index, name in enumerate(names):
-        if isinstance(name, str) and name not in rules:
-            path = ("alarms", alarm, "call", *((index,) if isinstance(call, list) else ()))
-            problems.add(path, f"there is no IoTCall rule {quote(name)}", _choose(name, rules, "[iotcall.rules.NAME]"))
+    for path, name in _names(("alarms", alarm, "call"), call):
+        if name not in rules:
+            problems.add(path, f"there is no IoTCall rule {quote(name)}", choose(name, rules, "[iotcall.rules.NAME]"))
 
 
-def check_input(problems: Problems, alarm: str, table: Tables, raw: Tables, sources: Mapping[str, Any]) -> None:
-    """Report an input that is no point of any source, and a numeric test on what is never a number."""
-    point = table.get("input")
-    if not isinstance(point, str):
-        return
-    path = ("alarms", alarm, "input")
-    name, instance, field = split_point(point)
-    if name == AGENT:
-        problems.add_later(path, "points of the agent itself come later; use a source's")
-    elif name not in raw:
-        meant = near_miss(name, raw)
-        hint = _choose(name, raw, "[sources.NAME]")
-        if meant is not None:
-            hint = f"did you mean {quote(meant + point[len(name) :])}?"
-        problems.add(path, f"there is no source {quote(name)}", hint)
-    elif isinstance(sources.get(name), SourceSettings):
-        wrong = _wrong_point(name, instance, field, sources[name])
-        if wrong is not None:
-            problems.add(path, *wrong)
-        elif _never_a_number(field, sources[name]):
-            _check_test(problems, alarm, table, point)
-            if field == ONLINE or sources[name].type == "gpio" or getattr(sources[name], "format", None) == "boolean":
-                _check_words(problems, alarm, table, point)
+def check_schedule(problems: Problems, alarm: str, schedule: object, schedules: Tables) -> None:
+    """Report the name of a schedule that there is not."""
+    if isinstance(schedule, str) and schedule not in schedules:
+        hint = choose(schedule, schedules, "[schedules.NAME]")
+        problems.add(("alarms", alarm, "schedule"), f"there is no schedule {quote(schedule)}", hint)
 
 
-def _wrong_point(name: str, instance: str | None, field: str | None, source: SourceSettings) -> tuple[str, str] | None:
-    """Return what is wrong with a point of a known source, and what would be right; None: nothing."""
-    if field == ONLINE:
-        return None if instance is None else ("online is the whole source's", f"write {quote(f'{name}.{ONLINE}')}")
-    if instance is not None and not source.has_instances():
-        return f"{name} has no instances", f"write {quote(point_name(name, field))}"
-    fields = source.field_names()
-    if fields is None:
-        example = point_name(name, "FIELD", instance)
-        return None if field else (f"{name} has several fields", f"name one of them, {quote(example)}")
-    points = [point_name(name, known, instance) for known in fields]
-    if field is None:
-        return (f"{name} has several fields", f"write {either(map(quote, points))}") if fields else None
-    if not fields:
-        return f"{name} has one value and no fields", f"write {quote(point_name(name, None, instance))}"
-    if field in fields:
-        return None
-    meant = near_miss(field, fields)
-    hint = f"write {either(map(quote, points))}"
-    if meant is not None:
-        hint = f"did you mean {quote(point_name(name, meant, instance))}?"
-    return f"{name} has no field {quote(field)}", hint
+def check_inhibitors(problems: Problems, alarms: Tables) -> None:
+    """Report alarms that are inhibited by one that there is not, by themselves, or by each other in a loop."""
+    inhibitors: dict[str, list[str]] = {}
+    for alarm, table in alarms.items():
+        inhibitors[alarm] = []
+        found = table.get("inhibited_by") if isinstance(table, dict) else None
+        for path, name in _names(("alarms", alarm, "inhibited_by"), found):
+            if name not in alarms:
+                others = [other for other in alarms if other != alarm]
+                problems.add(path, f"there is no alarm {quote(name)}", choose(name, others, "[alarms.NAME]"))
+            elif name == alarm:
+                problems.add(path, "an alarm cannot be inhibited by itself", "name another one, or remove it")
+            elif name not in inhibitors[alarm]:
+                inhibitors[alarm].append(name)
+    _check_loops(problems, inhibitors)
 
 
-def _never_a_number(field: str | None, source: SourceSettings) -> bool:
-    words = getattr(source, "format", None) in ("boolean", "text")
-    return field == ONLINE or not isinstance(source, NumericSettings) or words
+def _check_loops(problems: Problems, inhibitors: dict[str, list[str]]) -> None:
+    order = {alarm: place for place, alarm in enumerate(inhibitors)}
+    for _ in range(_MAX_LOOPS):
+        loop = _loop(inhibitors)
+        if loop is None:
+            return
+        first = loop.index(min(loop, key=order.__getitem__))
+        loop = [*loop[first:], *loop[: first + 1]]
+        path = ("alarms", loop[0], "inhibited_by")
+        problems.add(path, f"is a loop: {' → '.join(loop)}", "take one of them out")
+        inhibitors[loop[0]].remove(loop[1])
 
 
-def _check_test(problems: Problems, alarm: str, table: Tables, point: str) -> None:
-    for test in _NUMERIC_TESTS:
-        if test in table:
-            path = ("alarms", alarm, test)
-            problems.add(path, f"{point} is never a number", "test it by is or is_not, for example is = true")
-
-
-def _check_words(problems: Problems, alarm: str, table: Tables, point: str) -> None:
-    """Report `is` and `is_not` of what a point that is always true or false can never be equal to."""
-    for test in ("is", "is_not"):
-        if test in table and not isinstance(table[test], bool):
-            problems.add(
-                ("alarms", alarm, test), f"{point} is only ever true or false", f"write {test} = true, or false"
-            )
+def _loop(inhibitors: Mapping[str, Iterable[str]]) -> list[str] | None:
+    """Return alarms of which each is inhibited by the next, and the last by the first; None: there are none."""
+    try:
+        TopologicalSorter(inhibitors).prepare()
+    except CycleError as error:
+        alarms: list[str] = error.args[1]
+        return alarms[:0:-1]
+    return None
 
 
 def check_fields(problems: Problems, name: str, source: SourceSettings) -> None:
@@ -121,7 +103,7 @@ def check_broker(problems: Problems, name: str, broker: object, brokers: Tables)
     elif broker is None:
         problems.add(path, "there is no broker", "add a table [mqtt.NAME] with its host")
     elif isinstance(broker, str) and broker not in brokers:
-        problems.add(path, f"there is no broker {quote(broker)}", _choose(broker, brokers, "[mqtt.NAME]"))
+        problems.add(path, f"there is no broker {quote(broker)}", choose(broker, brokers, "[mqtt.NAME]"))
     return broker if isinstance(broker, str) else None
 
 
@@ -145,8 +127,3 @@ def _pin(pin: object) -> object:
     if bcm:
         return int(bcm.group(1))
     return _J8.get(int(header.group(1)), text) if header else text
-
-
-def _choose(name: str, known: Iterable[str], table: str) -> str:
-    known = list(known)
-    return did_you_mean(name, known, f"there is {either(map(quote, known))}" if known else f"add a table {table}")

@@ -57,7 +57,6 @@ def _timezone(value: str) -> str:
 class AgentSettings(Settings):
     """What belongs to the agent as a whole."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"max_shelve"})
     later_values: ClassVar[Mapping[str, tuple[object, ...]]] = {"language": ("ja",), "history_file": (True, str)}
 
     name: Annotated[str, AfterValidator(_agent_name)] = Field(default_factory=host_name)
@@ -66,6 +65,8 @@ class AgentSettings(Settings):
     """A name like "Asia/Tokyo"; None: the system's."""
     language: Literal["en"] = "en"
     clock: Literal["auto", "trusted"] = "auto"
+    max_shelve: PositiveDuration = _DAY
+    """How long an alarm can be shelved at most."""
     keep_rows: PositiveDuration = 90 * _DAY
     keep_events: PositiveDuration = 90 * _DAY
     max_events: Annotated[int, Field(ge=1)] = 100_000

@@ -14,10 +14,6 @@ from edge_agent.config.lines import Path
 from edge_agent.config.words import did_you_mean, expected, explain, key_path, kind, near_miss, quote, split
 from edge_agent.core.fields import Settings
 
-_STANDS_FOR = {"all": "input", "any": "input"}
-"""Keys of a later version in whose presence another is not missing."""
-
-
 Model = typing.TypeVar("Model", bound=Settings)
 
 
@@ -31,18 +27,48 @@ def check_table(problems: Problems, path: Path, table: object, model: type[Model
 
 class _Table(typing.Generic[Model]):
     def __init__(
-        self, problems: Problems, path: Path, table: dict[str, Any], model: type[Model], example: Example
+        self,
+        problems: Problems,
+        path: Path,
+        table: dict[str, Any],
+        model: type[Model],
+        example: Example,
+        around: type[BaseModel] | None = None,
     ) -> None:
+        """`around`: the model of the table that has this one in a list."""
         self._problems = problems
         self._path = path
         self._model = model
         self._example = example
+        self._around = around
         self._later = {key for key, value in table.items() if _is_later(model, key, value)}
         self._table = {key: value for key, value in table.items() if key not in self._later}
 
     def check(self) -> Model | None:
         for key in self._later:
             self._problems.add_later((*self._path, key))
+        right = [self._check_members(key, value) for key, value in list(self._table.items())]
+        settings = self._check_itself()
+        return settings if all(right) else None
+
+    def _check_members(self, key: str, value: object) -> bool:
+        """Check each table of a list of tables by itself; this table is then checked with the right ones."""
+        model = _model_at(self._model, (key,)) if isinstance(value, list) else None
+        if not isinstance(value, list) or model is None or not issubclass(model, Settings):
+            return True
+        members = [self._check_member(key, index, member, model) for index, member in enumerate(value)]
+        right = [member for member in members if member is not None]
+        self._table[key] = right if right or not members else self._example().get(key, [])
+        return len(right) == len(members)
+
+    def _check_member(self, key: str, index: int, member: object, model: type[Settings]) -> Settings | None:
+        path = (*self._path, key, index)
+        if not isinstance(member, dict):
+            self._problems.add(path, f"is {kind(member)}", f"must be a table, as in {self._example_line((key,))}")
+            return None
+        return _Table(self._problems, path, member, model, self._example, self._model).check()
+
+    def _check_itself(self) -> Model | None:
         try:
             settings = self._model.model_validate(self._table)
         except ValidationError as error:
@@ -64,8 +90,6 @@ class _Table(typing.Generic[Model]):
     def _report_one(self, place: Path, errors: list[Mapping[str, Any]]) -> None:
         if errors[0]["type"] == "extra_forbidden":
             self._report_unknown(place)
-        elif errors[0]["type"] == "missing" and any(_STANDS_FOR.get(key) == place[-1] for key in self._later):
-            return
         else:
             value = _at(self._table, place)
             for message, hint in explain(errors, value, self._example_line(place)):
@@ -76,13 +100,13 @@ class _Table(typing.Generic[Model]):
         value = _at(self._table, place)
         first, _, rest = message.partition(" ")
         about: Path = ()
-        for part in first.split("."):
+        for part in first.split(".") if first != "is" else ():  # a verb, though a test is called so too
             if isinstance(value, dict) and part in value:
                 about, value = (*about, part), value[part]
+        if not about and not place and rest.startswith("is missing") and first in _keys(self._model):
+            about = (first,)
         if about:
             place, message = (*place, *about), rest
-        elif not place and self._later and message.startswith("has no "):
-            return  # a key of a later version may be what is not there
         self._problems.add((*self._path, *place), message, hint)
 
     def _report_unknown(self, place: Path) -> None:
@@ -92,6 +116,9 @@ class _Table(typing.Generic[Model]):
             self._problems.add_later((*self._path, *place))
             return
         known = _keys(model) if model is not None else []
+        if self._around is not None and len(place) == 1 and key in _keys(self._around):
+            self._problems.add((*self._path, *place), "unknown key", f"write it beside {self._path[-2]}, not in it")
+            return
         hint = did_you_mean(key, known, f"known here: {', '.join(known)}" if known else "remove it")
         self._problems.add((*self._path, *place), "unknown key", hint)
 

@@ -66,6 +66,12 @@ def did_you_mean(word: str, candidates: Iterable[str], otherwise: str = "") -> s
     return f"did you mean {quote(near)}?" if near is not None else otherwise
 
 
+def choose(word: str, known: Iterable[str], table: str) -> str:
+    """Return the hint for a name that there is not: the one that was meant, all that there are, or how to add one."""
+    known = list(known)
+    return did_you_mean(word, known, f"there is {either(map(quote, known))}" if known else f"add a table {table}")
+
+
 def _form(word: str) -> str:
     return word[:_MAX_SHOWN].lower().replace("-", "_")
 
@@ -122,6 +128,8 @@ def explain(errors: list[Mapping[str, Any]], value: object, example: str) -> lis
     if not special:
         right = either(dict.fromkeys(filter(None, map(expected, errors))))
         hint = f"must be {right}" + (f", for example {example}" if example and errors[0]["type"] in EXPECTED else "")
+        if isinstance(value, bool) and right in ("true", "false"):
+            return [(f"{quote(value)} is not possible", hint)]
         if isinstance(value, str) and any(error["type"] in _CHOICES for error in errors):
             near = did_you_mean(value, _choices(errors))
             return [(f"{quote(value)} is not possible", hint + (f"; {near}" if near else ""))]
@@ -148,6 +156,8 @@ def _explain_one(error: Mapping[str, Any], value: object, example: str) -> list[
         return [("is missing", f"add {example or '{} = …'.format(error['loc'][-1])}")]
     if name == "string_pattern_mismatch":
         return [pattern_words(context["pattern"], value)]
+    if name == "too_short" and not value:
+        return [("is empty", like or f"at least {context['min_length']} are needed")]
     if name in ("too_short", "string_too_short"):
         return [("is too short", like or f"at least {context['min_length']} are needed")]
     if name in ("too_long", "string_too_long"):

@@ -1,20 +1,19 @@
-"""Conditions: one test over one point's values, with its deadband. Judges values; keeps no state and no time."""
+"""Tests of single values: each with its limits and its deadband. Windows over several values are in `windows`."""
 
+import re
 from decimal import Decimal
 from typing import Protocol
 
-from edge_agent.core.fields import format_duration
 from edge_agent.core.reading import Value
-from edge_agent.core.settings import AlarmSettings
 
 _NUMERIC = (float, int)  # compared with `value.__class__`: a bool is an int to isinstance
 
 
-class Condition(Protocol):
-    """A test of one value."""
+class Test(Protocol):
+    """A test of the values of one point, for one alarm instance."""
 
-    def judge(self, value: Value, held: bool) -> bool | None:  # noqa: FBT001 - the memory, not a switch
-        """Return whether it holds with this value; None: the value is of a type that it cannot judge.
+    def judge(self, value: Value, at: int, held: bool) -> bool | None:  # noqa: FBT001 - the memory, not a switch
+        """Return whether it holds with this good value; None: the value is of a type that it cannot judge.
 
         `held`: it held until now and its alarm is raised, so that the deadband moves the limit by which it ends.
         """
@@ -23,7 +22,7 @@ class Condition(Protocol):
         """Return the test in words, as in "above -15"."""
 
 
-def _less(number: float, less: float) -> float:
+def exact_less(number: float, less: float) -> float:
     """Return number - less as a person would: 0.3 - 0.1 is 0.2."""
     return float(Decimal(repr(number)) - Decimal(repr(less)))
 
@@ -35,12 +34,16 @@ class Above:
 
     def __init__(self, limit: float, deadband: float) -> None:
         self._limit = limit
-        self._end = _less(limit, deadband)
+        self._end = exact_less(limit, deadband)
 
-    def judge(self, value: Value, held: bool) -> bool | None:  # noqa: D102, FBT001
+    def judge(self, value: Value, at: int, held: bool) -> bool | None:  # noqa: ARG002, D102, FBT001
         if value.__class__ not in _NUMERIC:
             return None
         return value > (self._end if held else self._limit)
+
+    def retreat(self, value: float) -> float:
+        """Return how far a value is from holding again."""
+        return exact_less(self._limit, value)
 
     def describe(self) -> str:  # noqa: D102
         return f"above {self._limit:g}"
@@ -53,12 +56,16 @@ class Below:
 
     def __init__(self, limit: float, deadband: float) -> None:
         self._limit = limit
-        self._end = _less(limit, -deadband)
+        self._end = exact_less(limit, -deadband)
 
-    def judge(self, value: Value, held: bool) -> bool | None:  # noqa: D102, FBT001
+    def judge(self, value: Value, at: int, held: bool) -> bool | None:  # noqa: ARG002, D102, FBT001
         if value.__class__ not in _NUMERIC:
             return None
         return value < (self._end if held else self._limit)
+
+    def retreat(self, value: float) -> float:
+        """Return how far a value is from holding again."""
+        return exact_less(value, self._limit)
 
     def describe(self) -> str:  # noqa: D102
         return f"below {self._limit:g}"
@@ -71,13 +78,17 @@ class Outside:
 
     def __init__(self, limits: tuple[float, float], deadband: float) -> None:
         self._limits = limits
-        self._held = (_less(limits[0], -deadband), _less(limits[1], deadband))
+        self._held = (exact_less(limits[0], -deadband), exact_less(limits[1], deadband))
 
-    def judge(self, value: Value, held: bool) -> bool | None:  # noqa: D102, FBT001
+    def judge(self, value: Value, at: int, held: bool) -> bool | None:  # noqa: ARG002, D102, FBT001
         if value.__class__ not in _NUMERIC:
             return None
         low, high = self._held if held else self._limits
         return not low <= value <= high
+
+    def retreat(self, value: float) -> float:
+        """Return how far a value is from holding again."""
+        return min(exact_less(value, self._limits[0]), exact_less(self._limits[1], value))
 
     def describe(self) -> str:  # noqa: D102
         return f"outside {self._limits[0]:g} to {self._limits[1]:g}"
@@ -90,13 +101,17 @@ class Inside:
 
     def __init__(self, limits: tuple[float, float], deadband: float) -> None:
         self._limits = limits
-        self._held = (_less(limits[0], deadband), _less(limits[1], -deadband))
+        self._held = (exact_less(limits[0], deadband), exact_less(limits[1], -deadband))
 
-    def judge(self, value: Value, held: bool) -> bool | None:  # noqa: D102, FBT001
+    def judge(self, value: Value, at: int, held: bool) -> bool | None:  # noqa: ARG002, D102, FBT001
         if value.__class__ not in _NUMERIC:
             return None
         low, high = self._held if held else self._limits
         return low <= value <= high
+
+    def retreat(self, value: float) -> float:
+        """Return how far a value is from holding again."""
+        return max(exact_less(self._limits[0], value), exact_less(value, self._limits[1]))
 
     def describe(self) -> str:  # noqa: D102
         return f"inside {self._limits[0]:g} to {self._limits[1]:g}"
@@ -109,10 +124,10 @@ class Is:
 
     def __init__(self, wanted: Value) -> None:
         self._wanted = wanted
-        self._kind = _kind(wanted)
+        self._kind = kind(wanted)
 
-    def judge(self, value: Value, held: bool) -> bool | None:  # noqa: ARG002, D102, FBT001
-        return value == self._wanted and _kind(value) is self._kind
+    def judge(self, value: Value, at: int, held: bool) -> bool | None:  # noqa: ARG002, D102, FBT001
+        return value == self._wanted and kind(value) is self._kind
 
     def describe(self) -> str:  # noqa: D102
         return f"is {show(self._wanted)}"
@@ -123,29 +138,31 @@ class IsNot(Is):
 
     __slots__ = ()
 
-    def judge(self, value: Value, held: bool) -> bool | None:  # noqa: D102, FBT001
-        return not super().judge(value, held)
+    def judge(self, value: Value, at: int, held: bool) -> bool | None:  # noqa: D102, FBT001
+        return not super().judge(value, at, held)
 
     def describe(self) -> str:  # noqa: D102
         return f"is not {show(self._wanted)}"
 
 
-class Silent:
-    """Holds while there was no good reading for a time. The alarm tells it the time; a good reading ends it."""
+class Matches:
+    """Holds while a regular expression is found anywhere in the text."""
 
-    __slots__ = ("silent_for",)
+    __slots__ = ("_found", "_pattern")
 
-    def __init__(self, silent_for: int) -> None:
-        self.silent_for = silent_for
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._found = re.compile(pattern).search
 
-    def judge(self, value: Value, held: bool) -> bool | None:  # noqa: ARG002, D102, FBT001
-        return False
+    def judge(self, value: Value, at: int, held: bool) -> bool | None:  # noqa: ARG002, D102, FBT001
+        return self._found(value) is not None if isinstance(value, str) else None
 
     def describe(self) -> str:  # noqa: D102
-        return f"silent for {format_duration(self.silent_for)}"
+        return f"matched by {show(self._pattern)}"
 
 
-def _kind(value: Value) -> type:
+def kind(value: Value) -> type:
+    """Return what counts as the type of a value: 1 and 1.0 are both numbers."""
     if isinstance(value, bool):
         return bool
     return str if isinstance(value, str) else float
@@ -159,19 +176,3 @@ def show(value: Value) -> str:
         text = repr(value[:80])
         return text if len(value) <= 80 else f"{text}…"  # noqa: PLR2004 - a line's worth
     return f"{value:.10g}"
-
-
-def build(settings: AlarmSettings) -> Condition:
-    """Return the condition that an alarm's one test stands for."""
-    if settings.silent_for is not None:
-        return Silent(settings.silent_for)
-    for wanted, kind in ((settings.is_, Is), (settings.is_not, IsNot)):
-        if wanted is not None:
-            return kind(wanted)
-    for limits, ranged in ((settings.outside, Outside), (settings.inside, Inside)):
-        if limits is not None:
-            return ranged(limits, settings.deadband)
-    for limit, single in ((settings.above, Above), (settings.below, Below)):
-        if limit is not None:
-            return single(limit, settings.deadband)
-    raise AssertionError("settings without a test were validated")

@@ -37,17 +37,20 @@ def parse_positive_duration(value: object) -> int:
     return micros
 
 
+_WORDS = {"description": 'A duration: "250ms", "30s", "5m", "2h", "1d", "1h30m", or a number of seconds'}
+_FORM = r"([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
+_ZERO_FORM = r"(0+(\.0+)?(ms|s|m|h|d))+$"
 DURATION_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"},
-        {"type": "number", "minimum": 0},
-    ],
-    "description": 'A duration: "250ms", "30s", "5m", "2h", "1d", "1h30m", or a number of seconds',
-}
+    "anyOf": [{"type": "string", "pattern": f"^{_FORM}"}, {"type": "number", "minimum": 0}]
+} | _WORDS
+POSITIVE_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "string", "pattern": f"^(?!{_ZERO_FORM}){_FORM}"}, {"type": "number", "exclusiveMinimum": 0}]
+} | _WORDS
+ZERO_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "string", "pattern": f"^{_ZERO_FORM}"}, {"const": 0}]}
 
 Duration = Annotated[int, BeforeValidator(parse_duration), WithJsonSchema(DURATION_SCHEMA)]
 """Microseconds; 0 allowed."""
-PositiveDuration = Annotated[int, BeforeValidator(parse_positive_duration), WithJsonSchema(DURATION_SCHEMA)]
+PositiveDuration = Annotated[int, BeforeValidator(parse_positive_duration), WithJsonSchema(POSITIVE_SCHEMA)]
 """Microseconds; more than 0."""
 
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]*$"

@@ -1,12 +1,15 @@
 """Points: the last value of each, and what is done to a raw value before an alarm sees it."""
 
+import math
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from statistics import median_high, median_low
+from typing import TYPE_CHECKING, Literal
 
 from edge_agent.core.reading import Value, number
 
 if TYPE_CHECKING:
-    from edge_agent.core.alarm import Alarm
+    from edge_agent.core.terms import Term
 
 _SIGNIFICANT_DIGITS = 12
 
@@ -24,13 +27,16 @@ class SourceSpec:
     offset: float = 0.0
     min: float | None = None
     max: float | None = None
+    smooth: tuple[Literal["median", "mean"], int] | None = None
+    """Of the last so many good values."""
     debounce: int = 0
     """Microseconds that a level must hold."""
 
     @property
     def plain(self) -> bool:
         """Return whether numbers pass untouched."""
-        return not self.reject and self.scale == 1.0 and self.offset == 0.0 and self.min is None and self.max is None
+        bare = self.scale == 1.0 and self.offset == 0.0 and self.min is None and self.max is None
+        return bare and not self.reject and self.smooth is None
 
     def condition(self, value: Value) -> tuple[Value | None, str]:
         """Return a raw value after reject, scale and offset, min and max; None and the reason where it is bad.
@@ -74,17 +80,22 @@ class SourceStats:
 
 
 class Point:
-    """One named value: its last reading, and the alarms that look at it."""
+    """One named value: its last reading, and the terms of alarms that look at it."""
 
-    __slots__ = ("alarms", "at", "good", "last_good_at", "level", "level_at", "name", "plain", "raw", "reason",
-                 "settled", "spec", "stats", "timer_at", "value")  # fmt: skip
+    __slots__ = ("at", "good", "last_good_at", "level", "level_at", "met", "models", "name", "plain", "raw", "reason",
+                 "settled", "spec", "stats", "terms", "timer_at", "value", "window")  # fmt: skip
 
     def __init__(self, name: str, spec: SourceSpec, stats: SourceStats) -> None:
         self.name = name
         self.spec = spec
         self.stats = stats
         self.plain = spec.plain
-        self.alarms: list[Alarm] = []
+        self.terms: list[Term] = []
+        self.models: list[Term] = []
+        """Terms of no instance: what those of instances that come later begin with."""
+        self.met = True
+        """It belongs to the configuration by name, or had a reading; else an alarm waits for its first one."""
+        self.window: deque[float] | None = deque(maxlen=spec.smooth[1]) if spec.smooth else None
         self.raw: Value | None = None
         self.value: Value | None = None
         """The last good value, None before the first."""
@@ -104,6 +115,19 @@ class Point:
         self.raw, self.value, self.good, self.reason = other.raw, other.value, other.good, other.reason
         self.at, self.last_good_at = other.at, other.last_good_at
         self.level, self.level_at, self.settled = other.level, other.level_at, other.settled
+        if self.spec == other.spec:
+            self.window = other.window
+
+    def smooth(self, value: Value) -> Value:
+        """Return the median or mean of the last good numbers, this one included; what is no number passes untouched."""
+        if self.spec.smooth is None or self.window is None or isinstance(value, bool | str):
+            return value
+        self.window.append(value)
+        if self.spec.smooth[0] == "median":
+            smoothed = (median_low(self.window) / 2) + (median_high(self.window) / 2)
+        else:
+            smoothed = math.fsum(each / len(self.window) for each in self.window)
+        return float(f"{smoothed:.{_SIGNIFICANT_DIGITS}g}")
 
     def hold_level(self, value: Value, at: int) -> bool:
         """Take a raw level; return whether it counts now (it is the one that has already held long enough)."""

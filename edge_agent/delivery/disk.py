@@ -20,13 +20,12 @@ from edge_agent.delivery.rows import call_of, load_record, read_clocks
 
 DATABASE = "edge-agent.db"
 _APPLICATION_ID = 0x65646765  # "edge"
-_VERSION = 1
 _BUSY_TIMEOUT_S = 1.0  # writers wait for each other in the store; only another program can be in the way
 _MODE = 0o640
 _INDEX_BYTES = 65_536
 """For a write-ahead log of 32 MB; it is merged into the file at 4 MB."""
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
-SCHEMA = """
+_FIRST = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE alarms (key TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE holds (rule TEXT PRIMARY KEY, until INTEGER NOT NULL, result TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -74,6 +73,16 @@ CREATE TABLE events (
     reason TEXT NOT NULL
 ) STRICT;
 """
+_SECOND = """
+ALTER TABLE calls ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE events ADD COLUMN call INTEGER;
+CREATE INDEX events_alarm ON events (alarm, instance) WHERE alarm IS NOT NULL;
+CREATE INDEX events_chatter ON events (id) WHERE event IN ('chattering', 'settled');
+"""
+_STEPS = (_FIRST, _SECOND)
+"""What each version adds to the one before it: a new database goes through all of them, so that both are alike."""
+VERSION = len(_STEPS)
+"""Kept as user_version. A database of a newer one is not touched."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -96,8 +105,7 @@ def connect(path: Path) -> sqlite3.Connection:
         # The log stays at about a megabyte and is written over: growing it anew would cost each commit some metadata.
         db.execute("PRAGMA wal_autocheckpoint = 250")
         db.execute("PRAGMA journal_size_limit = 2097152")
-        if _is_empty(db):
-            make_schema(db)
+        make_schema(db)
         _reserve_index(path)
     except BaseException:
         db.close()
@@ -123,6 +131,15 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         # Where no index of a write-ahead log can be made, a file without one is all there is.
         return _loaded_copy(path) if _size(_beside(path, "-wal")) else _open_readonly(path, "immutable=1")
+
+
+def connect_unseen(path: Path) -> sqlite3.Connection:
+    """Return a connection for looking at what nobody has open: it leaves no trace, not even a log's index.
+
+    Raises:
+        sqlite3.Error, OSError: it cannot be read.
+    """
+    return _loaded_copy(path) if _size(_beside(path, "-wal")) else _open_readonly(path, "immutable=1")
 
 
 def inspect(path: Path) -> None:
@@ -154,7 +171,7 @@ def examine(db: sqlite3.Connection) -> None:
         return
     version = db.execute("PRAGMA user_version").fetchone()[0]
     application = db.execute("PRAGMA application_id").fetchone()[0]
-    if application != _APPLICATION_ID or not 0 < version <= _VERSION:
+    if application != _APPLICATION_ID or not 0 < version <= VERSION:
         raise sqlite3.DatabaseError("it belongs to another program or to a newer version")
     if (flaw := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise sqlite3.DatabaseError(f"it is damaged: {flaw}")
@@ -169,10 +186,22 @@ def examine(db: sqlite3.Connection) -> None:
 
 
 def make_schema(db: sqlite3.Connection) -> None:
-    """Make the tables of an empty database."""
-    db.executescript(
-        f"BEGIN; {SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION}; COMMIT;"
-    )
+    """Make the tables of an empty database, or add what those of an earlier version lack: all of it, or nothing."""
+    version = version_of(db)
+    if version == VERSION:
+        return
+    marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {VERSION};"
+    try:
+        db.executescript(f"BEGIN IMMEDIATE; {''.join(_STEPS[version:])} {marks} COMMIT;")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """Return the version of a database's tables, 0 where there are none."""
+    return 0 if _is_empty(db) else int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def set_aside(path: Path) -> str:
@@ -291,6 +320,8 @@ def _understand(db: sqlite3.Connection) -> None:
         call_of(row)
     db.execute("SELECT rule, until, result FROM holds LIMIT 1")
     db.execute("SELECT id, wall, synced, event, alarm, instance, rule, reason FROM events LIMIT 1")
+    if version_of(db) > 1:
+        db.execute("SELECT withdrawn, call FROM calls, events LIMIT 1")
     for row in db.execute("SELECT record FROM alarms"):
         load_record(row["record"])
     for row in db.execute("SELECT value FROM meta WHERE key = 'clocks'"):

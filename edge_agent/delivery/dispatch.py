@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edge_agent.core.fields import SECOND
 from edge_agent.delivery.policy import LINE, STRIKING, CallState, Verdict
-from edge_agent.delivery.rows import Call, Clocks, ClocksNote, alarm_key, call_of, load_record, log_event
+from edge_agent.delivery.rows import Call, Clocks, ClocksNote, Subject, alarm_key, call_of, load_record, log_event
 from edge_agent.delivery.store import Store
 from edge_agent.iotcall.outcome import Outcome, Result
 
@@ -16,6 +16,9 @@ DEFAULT_EXPIRES = 86_400 * SECOND
 _MOST_AMBIGUOUS = 1_000
 _LOOK_AGAIN = 60 * SECOND
 """Ages jump when the wall clock turns out to be right: what is late is looked up at least this often."""
+CLEARED = "cleared"
+"""The reason of a call that was withdrawn since its alarm cleared (cancel_on_clear)."""
+_OPEN = "(state = 'waiting' OR (state = 'failed' AND next_attempt_at IS NOT NULL))"
 _LOST = Outcome(Result.AMBIGUOUS, "the agent ended before the answer was recorded")
 
 
@@ -175,6 +178,7 @@ class Dispatch:
             for call, verdict in verdicts:
                 self._finish_one(db, call, verdict, outcome, (now, wall))
             db.executemany("UPDATE calls SET sending = 0 WHERE id = ?", [(call.id,) for call in rode])
+            self._withdraw_late(db, [call.id for call in (*(call for call, _ in verdicts), *rode)])
             if hold is not None:
                 db.execute("INSERT OR REPLACE INTO holds VALUES (?, ?, ?)", (hold[0], hold[1].until, hold[1].result))
 
@@ -201,8 +205,34 @@ class Dispatch:
             ),
         ).rowcount  # fmt: skip
         if written and ended and state != call.state:
-            subject = (call.alarm, call.instance, call.rule)
-            log_event(db, self._clocks, state, outcome.message, subject, wall)
+            log_event(db, self._clocks, state, outcome.message, _subject(call), wall)
+
+    # Withdrawing --------------------------------------------------------------------------------------------------
+
+    def withdraw(self, db: sqlite3.Connection, alarm: str, instance: str | None, episode: int) -> None:
+        """Withdraw what of an episode's calls still waits, within a transaction: its alarm has cleared.
+
+        What is being sent may be placed yet; if it is not, it is withdrawn then.
+        """
+        mine = f"{_OPEN} AND alarm = ? AND instance IS ? AND episode = ?"
+        which = (alarm, instance, episode)
+        self._cancel(db, db.execute(f"SELECT * FROM calls WHERE {mine} AND sending = 0 ORDER BY id", which).fetchall())  # noqa: S608 - constants
+        db.execute(f"UPDATE calls SET withdrawn = 1 WHERE {mine} AND sending = 1", which)  # noqa: S608 - constants
+
+    def _withdraw_late(self, db: sqlite3.Connection, ids: Sequence[int]) -> None:
+        """Withdraw those of some calls whose alarm cleared while they were being sent, in vain."""
+        sql = f"SELECT * FROM calls WHERE {_OPEN} AND withdrawn AND id IN (SELECT value FROM json_each(?)) ORDER BY id"  # noqa: S608 - constants
+        self._cancel(db, db.execute(sql, (json.dumps(ids),)).fetchall())
+
+    def _cancel(self, db: sqlite3.Connection, rows: Iterable[sqlite3.Row]) -> None:
+        wall, synced = self._clocks.wall(), self._clocks.synced()
+        for call in map(call_of, rows):
+            db.execute(
+                "UPDATE calls SET state = 'cancelled', next_attempt_at = NULL, reason = ?, finished_wall = ?,"
+                " finished_synced = ? WHERE id = ?",
+                (CLEARED, wall, synced, call.id),
+            )
+            log_event(db, self._clocks, CallState.CANCELLED, CLEARED, _subject(call), wall)
 
     # Changes of many ----------------------------------------------------------------------------------------------
 
@@ -291,8 +321,11 @@ class Dispatch:
                 " WHERE id = ? AND state = 'waiting' AND sending = 0",
                 (wall, synced, call.id),
             )
-            subject = (call.alarm, call.instance, call.rule)
-            log_event(db, self._clocks, CallState.EXPIRED, "not delivered in time", subject)
+            log_event(db, self._clocks, CallState.EXPIRED, "not delivered in time", _subject(call))
+
+
+def _subject(call: Call) -> Subject:
+    return Subject(call.alarm, call.instance, call.rule, call.id)
 
 
 def _after_loss(call: Call) -> Verdict:

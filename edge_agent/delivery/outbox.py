@@ -1,6 +1,6 @@
 """The outbox: calls, alarm records and events on disk. Each method is one transaction, safe from any thread.
 
-Here are the engine's side and that of people; the sender's is `Dispatch`.
+Here are the engine's side and that of people; the sender's is `Dispatch`, what happened tells `History`.
 """
 
 import hashlib
@@ -8,15 +8,16 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from edge_agent.core.events import AlarmRecord, Changes, Event, EventKind
 from edge_agent.delivery.dispatch import Dispatch
+from edge_agent.delivery.history import History
 from edge_agent.delivery.policy import LINE, CallState
 from edge_agent.delivery.rows import (
     Call,
     Clocks,
     ClocksNote,
+    Subject,
     alarm_key,
     call_of,
     dump_record,
@@ -62,6 +63,8 @@ class Outbox:
         self._clocks = clocks
         self.dispatch = Dispatch(store, clocks)
         """The sender's side."""
+        self.history = History(store)
+        """What happened."""
         self._summary: Summary | None = None
 
     # Starting and ending ------------------------------------------------------------------------------------------
@@ -127,20 +130,23 @@ class Outbox:
         older = "SELECT 1 FROM calls WHERE state = 'waiting' AND rule = ? LIMIT 1"
         begun: dict[str, list[int]] = {rule: [] for rule in express if db.execute(older, (rule,)).fetchone() is None}
         for event in changes.events:
-            log_event(db, self._clocks, event.kind, event.reason, _subject(event), event.at + skew)
-            if event.rule is None:
-                continue
-            ids = begun.get(event.rule) if event.kind in _CALLS else None
-            goes = ids is not None and (not ids or express[event.rule])
-            row = self._call(db, event, (self._clocks.boot_id, event.at, event.at + skew, synced), sending=goes)
-            if goes and ids is not None:
-                ids.append(row)
+            subject = _subject(event)
+            row = None
+            if event.rule is not None:
+                ids = begun.get(event.rule) if event.kind in _CALLS else None
+                goes = ids is not None and (not ids or express[event.rule])
+                row = self._call(db, event, (self._clocks.boot_id, event.at, event.at + skew, synced), sending=goes)
+                if goes and ids is not None:
+                    ids.append(row)
+            log_event(db, self._clocks, event.kind, event.reason, subject._replace(call=row), event.at + skew)
+            if event.withdraws and event.alarm is not None:
+                self.dispatch.withdraw(db, event.alarm, subject.instance, event.episode)
         note_clocks(db, self._clocks)
         return {rule: [_row(db, row) for row in ids] for rule, ids in begun.items() if ids}
 
     def _call(self, db: sqlite3.Connection, event: Event, created: tuple[object, ...], *, sending: bool) -> int:
         """Write the row of a call made or held back, and return its id; one made after all is the row held back."""
-        alarm, instance, rule = _subject(event)
+        alarm, instance, rule, _ = _subject(event)
         reason = storable(event.reason)
         what = (rule, alarm, instance, event.episode, event.kind, event.priority.rank, reason)
         if event.kind not in _CALLS:
@@ -222,7 +228,7 @@ class Outbox:
             created = (clocks.boot_id, clocks.now(), clocks.wall(), clocks.synced())
             what = (rule, None, None, 0, "hand", 0, "by hand")
             row = self._insert(db, what, created, ("waiting", True, None))
-            log_event(db, clocks, EventKind.CALL, "by hand", (None, None, rule))
+            log_event(db, clocks, EventKind.CALL, "by hand", Subject(None, None, rule, row))
             return _row(db, row)
 
         return self._store.write(change)
@@ -266,7 +272,8 @@ class Outbox:
                 " finished_wall = ?, finished_synced = ? WHERE id = ?",
                 (self._clocks.wall(), self._clocks.synced(), row),
             )
-            log_event(db, self._clocks, CallState.CANCELLED, "by hand", (call["alarm"], call["instance"], call["rule"]))
+            subject = Subject(call["alarm"], call["instance"], call["rule"], row)
+            log_event(db, self._clocks, CallState.CANCELLED, "by hand", subject)
             return True
 
         return self._store.write(change)
@@ -329,13 +336,6 @@ class Outbox:
             {row["rule"]: row["error"] for row in failed},
         )
 
-    def events(self, before: int | None, limit: int) -> list[dict[str, Any]]:
-        """Return events, newest first, with `wall` in Unix microseconds."""
-        rows = self._store.read(
-            "SELECT * FROM events WHERE id < ? ORDER BY id DESC LIMIT ?", 2**62 if before is None else before, limit
-        )
-        return [dict(row) for row in rows]
-
     def prune(self, keep_rows: int, keep_events: int, max_events: int) -> None:
         """Delete finished rows and events that are older than these (µs of wall time), and events beyond a number.
 
@@ -373,8 +373,8 @@ _OVER = (
 )
 
 
-def _subject(event: Event) -> tuple[str, str | None, str | None]:
-    return event.alarm, event.instance if event.instance is None else storable(event.instance), event.rule
+def _subject(event: Event) -> Subject:
+    return Subject(event.alarm, event.instance if event.instance is None else storable(event.instance), event.rule)
 
 
 def _row(db: sqlite3.Connection, row: int) -> Call:

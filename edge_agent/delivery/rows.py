@@ -4,9 +4,9 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from edge_agent.core.events import AlarmRecord, EventKind, Owed, State
+from edge_agent.core.events import AlarmRecord, EventKind, Owed, State, TermMemory
 from edge_agent.core.times import iso
 
 
@@ -64,6 +64,8 @@ class Call:
     activation_id: str | None
     outcome: str | None
     parent: int | None
+    withdrawn: bool = False
+    """Its alarm cleared while it was being sent: it is not tried again. From the second version on."""
 
     def age(self, clocks: Clocks) -> int:
         """Return for how long it is known to have existed, in microseconds.
@@ -128,17 +130,22 @@ def read_clocks(text: str) -> ClocksNote:
     return ClocksNote(str(boot_id), int(boot), int(wall), bool(synced))
 
 
+class Subject(NamedTuple):
+    """What an event is about."""
+
+    alarm: str | None
+    instance: str | None
+    rule: str | None
+    call: int | None = None
+    """The row of the call that was made, held back, placed and so on."""
+
+
 def log_event(
-    db: sqlite3.Connection,
-    clocks: Clocks,
-    event: str,
-    reason: str,
-    subject: tuple[str | None, str | None, str | None],
-    wall: int | None = None,
+    db: sqlite3.Connection, clocks: Clocks, event: str, reason: str, subject: Subject, wall: int | None = None
 ) -> None:
-    """Write an event about (alarm, instance, rule), within a transaction; `wall` is now where it is left out."""
+    """Write an event, within a transaction; `wall` is now where it is left out."""
     db.execute(
-        "INSERT INTO events (wall, synced, event, alarm, instance, rule, reason) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (wall, synced, event, alarm, instance, rule, call, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (clocks.wall() if wall is None else wall, clocks.synced(), str(event), *subject, storable(reason)),
     )
 
@@ -154,6 +161,7 @@ def call_of(row: sqlite3.Row) -> Call:
     values["created_synced"] = bool(values["created_synced"])
     values["sending"] = bool(values["sending"])
     values["finished_synced"] = bool(values["finished_synced"])
+    values["withdrawn"] = bool(values.get("withdrawn"))
     values["ambiguous"] = tuple(json.loads(values["ambiguous"]))
     return Call(**values)
 
@@ -171,11 +179,17 @@ def dump_record(record: AlarmRecord) -> str:
 
 
 def load_record(text: str) -> AlarmRecord:
-    """Return the alarm record that `dump_record` wrote.
+    """Return the alarm record that `dump_record` wrote, also that of an earlier version, which lacks some of it.
 
     Raises:
         ValueError, KeyError, TypeError: it is none.
     """
     fields = json.loads(text)
     owed = fields["owed"] and Owed(EventKind(fields["owed"]["kind"]), tuple(fields["owed"]["rules"]))
-    return AlarmRecord(**{**fields, "state": State(fields["state"]), "owed": owed})
+    read = {
+        "state": State(fields["state"]),
+        "owed": owed,
+        "terms": tuple(TermMemory(*term) for term in fields.get("terms", ())),
+        "raised_at": tuple(fields.get("raised_at", ())),
+    }
+    return AlarmRecord(**{**fields, **read})

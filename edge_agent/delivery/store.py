@@ -226,18 +226,19 @@ class _Spare(Store):
         with contextlib.closing(disk.connect_readonly(self.path)) as source:
             source.backup(self._db)
         disk.examine(self._db)
-        if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            disk.make_schema(self._db)
+        disk.make_schema(self._db)
 
 
 class ReadOnlyStore(Store):
     """The database as it is on disk, for looking only: another process may be writing it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, connect: Callable[[Path], sqlite3.Connection] = disk.connect_readonly) -> None:
         """Open it. Raises sqlite3.Error: it cannot be read, or is not ours."""
-        db = disk.connect_readonly(path)
+        db = connect(path)
         try:
             disk.examine(db)
+            if 0 < disk.version_of(db) < disk.VERSION:
+                db = _brought_up(db)
         except BaseException:
             db.close()
             raise
@@ -246,6 +247,15 @@ class ReadOnlyStore(Store):
     def _gave_way(self, error: sqlite3.Error) -> bool:  # noqa: ARG002 - the base's signature
         """Leave everything as it is."""
         return False
+
+
+def _brought_up(db: sqlite3.Connection) -> sqlite3.Connection:
+    """Return a copy in memory of an earlier version's database as this version has it; closes `db`."""
+    memory = disk.connect_memory()
+    with contextlib.closing(db):
+        db.backup(memory)
+    disk.make_schema(memory)
+    return memory
 
 
 def open_store(folder: Path) -> Store:

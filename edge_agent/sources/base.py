@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from edge_agent.core.fields import Name, Settings
 from edge_agent.core.reading import Value, number
@@ -22,7 +22,7 @@ Number = Annotated[float, BeforeValidator(_finite)]
 class SourceSettings(Settings):
     """What all `[sources.NAME]` tables have in common."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"smooth", "unit", "units"})
+    later: ClassVar[frozenset[str]] = frozenset({"unit", "units"})
 
     type: str
 
@@ -35,6 +35,36 @@ class SourceSettings(Settings):
         return False
 
 
+_MAX_WINDOW = 10_000
+_Window = Annotated[int, Field(ge=1, le=_MAX_WINDOW)]
+
+
+class SmoothSettings(Settings):
+    """The median or the mean of the last n good values."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    median: _Window | None = None
+    mean: _Window | None = None
+
+    @property
+    def window(self) -> tuple[Literal["median", "mean"], int]:
+        """Return what is made of the last values, and of how many."""
+        return ("mean", self.mean or 1) if self.median is None else ("median", self.median)
+
+    @model_validator(mode="after")
+    def _one(self) -> "SmoothSettings":
+        if self.median is None and self.mean is None:
+            raise ValueError("has neither median nor mean; write it like smooth = { median = 5 }")
+        if self.median is not None and self.mean is not None:
+            raise ValueError("has both median and mean; give one of them")
+        return self
+
+
+_NO_NUMBERS = ("text", "boolean")
+"""Formats of which no number ever comes."""
+
+
 class NumericSettings(SourceSettings):
     """Keys of sources that can deliver numbers: the engine applies them, in this order, to each point."""
 
@@ -43,11 +73,15 @@ class NumericSettings(SourceSettings):
     offset: Number = 0.0
     min: Number | None = None
     max: Number | None = None
+    smooth: SmoothSettings | None = None
 
     @model_validator(mode="after")
-    def _limits(self) -> "NumericSettings":
+    def _numbers(self) -> "NumericSettings":
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError("min is greater than max; swap them")
+        form = getattr(self, "format", None)
+        if self.smooth is not None and form in _NO_NUMBERS:
+            raise ValueError(f'smooth does not go with format "{form}", which has no numbers; remove it')
         return self
 
 

@@ -6,11 +6,13 @@ import pkgutil
 from collections.abc import Mapping
 from functools import cache
 
-from edge_agent.sources.base import Driver, DriverContext, SourceSettings, SourceType
+from edge_agent.sources.base import Driver, DriverContext, NumericSettings, SourceSettings, SourceType
 
 GROUP = "edge_agent.sources"
 _ROOM = frozenset({"base", "broker", "decode", "registry", "supervisor"})
 """Modules of this package that are no source type; those whose name begins with "_" are none either."""
+_ENGINES = (set(NumericSettings.model_fields) | {"debounce"}) - set(SourceSettings.model_fields)
+"""Keys that say what the engine does with readings: no driver looks at them."""
 
 
 @cache
@@ -49,3 +51,17 @@ def build_drivers(sources: Mapping[str, SourceSettings], context: DriverContext)
         members = {name: settings for name, settings in sources.items() if settings.type == kind}
         drivers += source_type(kind).drivers(members, context)
     return drivers
+
+
+def made_of(driver: Driver, sources: Mapping[str, SourceSettings], context: DriverContext) -> object:
+    """Return all that a driver was built from: one that would be built from the same need not be exchanged.
+
+    Passwords are in there: never log it.
+    """
+    members = {name: sources[name] for name in driver.sources}
+    brokers = {broker for settings in members.values() if (broker := getattr(settings, "broker", None)) is not None}
+    agent = (context.agent_name, context.machine_id) if brokers else ()
+    return (
+        {name: (settings.type, settings.model_dump(exclude=_ENGINES)) for name, settings in members.items()},
+        {name: (context.brokers.get(name), context.passwords.get(name), agent) for name in brokers},
+    )

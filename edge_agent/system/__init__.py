@@ -1,1 +1,1 @@
-"""What the machine tells: its clocks, systemd, file permissions. Imports nothing of ours."""
+"""What the machine tells: its clocks, systemd, its board. Imports nothing of ours."""

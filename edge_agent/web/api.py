@@ -16,6 +16,7 @@ from edge_agent.web.view import Refused, View
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _ROW = "<row:re:[0-9]{1,18}>"
+_ALARM = "/api/v1/alarms/<alarm:re:[A-Za-z0-9_-]{1,64}>"
 _EVENTS = 100
 _MAX_EVENTS = 1000
 _CALLS_AT_ONCE = 2
@@ -34,11 +35,19 @@ def api(view: View) -> Any:
         ("/api/v1/alarms", reads.alarms),
         ("/api/v1/outbox", reads.outbox),
         ("/api/v1/events", reads.events),
+        ("/api/v1/owed", reads.owed),
+        ("/api/v1/chatter", reads.chatter),
+        (f"{_ALARM}/explain", reads.explain),
+        ("/api/v1/readings", reads.readings),
     ):
         routes.route(path, "GET", _answered(read))
     for path, command in (
         ("/api/v1/inject", commands.inject),
         ("/api/v1/call", commands.call),
+        (f"{_ALARM}/ack", commands.acknowledge),
+        (f"{_ALARM}/shelve", commands.shelve),
+        (f"{_ALARM}/unshelve", commands.unshelve),
+        ("/api/v1/reload", commands.reload),
         (f"/api/v1/outbox/{_ROW}/retry", commands.retry),
         (f"/api/v1/outbox/{_ROW}/cancel", commands.cancel),
     ):
@@ -79,9 +88,24 @@ class _Reads:
         return _tagged(self._view.outbox(state, _integer("limit")))
 
     def events(self) -> Any:
-        limit = _integer("limit") or _EVENTS
-        events, cursor = self._view.events(_integer("before"), min(limit, _MAX_EVENTS))
+        limit = min(_integer("limit") or _EVENTS, _MAX_EVENTS)
+        alarm, instance = _word("alarm"), _word("instance")
+        if instance is not None and alarm is None:
+            raise Refused(400, "instance goes with alarm")
+        events, cursor = self._view.events(_integer("before"), limit, alarm, instance)
         return _tagged({"events": events, "next": cursor})
+
+    def owed(self) -> Any:
+        return _tagged({"owed": self._view.owed()})
+
+    def chatter(self) -> Any:
+        return _tagged({"chatter": self._view.chatter()})
+
+    def explain(self, alarm: str) -> Any:
+        return self._view.explain(alarm, _word("instance"), _word("at"))
+
+    def readings(self) -> Any:
+        return self._view.readings(bottle.request.query.get("after") or None)
 
 
 class _Commands:
@@ -103,6 +127,24 @@ class _Commands:
             return self._view.call(rule)
         finally:
             self._calls.release()
+
+    def acknowledge(self, alarm: str) -> Any:
+        return {"changed": self._view.acknowledge(alarm, _instance(_options("instance")))}
+
+    def shelve(self, alarm: str) -> Any:
+        body = _options("instance", "for", "until")
+        lasts, until = body.get("for"), body.get("until")
+        if (lasts is None) is (until is None):
+            raise Refused(400, 'give "for", a duration like "2h", or "until", a time: one of the two')
+        return {"changed": self._view.shelve(alarm, _instance(body), lasts, until)}
+
+    def unshelve(self, alarm: str) -> Any:
+        return {"changed": self._view.unshelve(alarm, _instance(_options("instance")))}
+
+    def reload(self) -> Any:
+        _body()
+        what = self._view.reload()
+        return {"changed": len(what), "what": what}
 
     def retry(self, row: str) -> Any:
         _body()
@@ -156,10 +198,36 @@ def _integer(name: str) -> int | None:
     return int(text)
 
 
+def _word(name: str) -> str | None:
+    """Return a text of the query; None: it is left out, or empty."""
+    text: str | None = bottle.request.query.getunicode(name)
+    return text or None
+
+
 def _body(*keys: str) -> dict[str, Any]:
     """Return the JSON object of the request's body, which has exactly `keys`; no body is an empty one."""
+    body = _object()
+    if body.keys() != set(keys):
+        raise _other_form(keys)
+    return body
+
+
+def _options(*keys: str) -> dict[str, Any]:
+    """Return the JSON object of the request's body, which has some of `keys`; no body is an empty one."""
+    body = _object()
+    if not body.keys() <= set(keys):
+        raise _other_form(keys)
+    return body
+
+
+def _other_form(keys: tuple[str, ...]) -> Refused:
+    form = "{" + ", ".join(f'"{key}": …' for key in keys) + "}"
+    return Refused(400, f"the body must be an object {form}")
+
+
+def _object() -> dict[str, Any]:
     raw: bytes = bottle.request.environ["wsgi.input"].read()
-    if not raw and not keys:
+    if not raw:
         return {}
     if bottle.request.content_type.partition(";")[0].strip().lower() != JSON:
         raise Refused(415, f"the body must be {JSON}")
@@ -167,9 +235,8 @@ def _body(*keys: str) -> dict[str, Any]:
         body = json.loads(raw, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise Refused(400, "the body is no JSON (NaN and Infinity are none)") from None
-    if not isinstance(body, dict) or body.keys() != set(keys):
-        form = "{" + ", ".join(f'"{key}": …' for key in keys) + "}"
-        raise Refused(400, f"the body must be an object {form}")
+    if not isinstance(body, dict):
+        raise Refused(400, "the body must be an object")
     return body
 
 
@@ -181,6 +248,14 @@ def _text(value: object, key: str) -> str:
     if not isinstance(value, str) or not value or not _encodable(value):
         raise Refused(400, f"{key} must be a text")
     return value
+
+
+def _instance(body: dict[str, Any]) -> str | None:
+    """Return the instance that a command is for; None: all of them."""
+    instance = body.get("instance")
+    if instance is not None and (not isinstance(instance, str) or not _encodable(instance)):
+        raise Refused(400, "instance must be a text, or null for all instances")
+    return instance
 
 
 def _value(value: object) -> Value | None:

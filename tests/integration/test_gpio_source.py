@@ -69,7 +69,7 @@ def test_level_whose_edge_was_lost_is_read_again_within_about_a_second(factory: 
 def test_error_in_the_intake_does_not_reach_the_drivers_thread(factory: Any, run: Run) -> None:
     running = run({"door": {"type": "gpio", "pin": 17}})
     wait_until(lambda: running.intake.is_online("door"))
-    running.supervisor._intake.reading = None  # type: ignore[assignment] # noqa: SLF001 - as broken as can be
+    running.supervisor._keepers["door"]._intake.reading = None  # type: ignore[assignment] # noqa: SLF001 - as broken as can be
     factory.pin(17).drive_low()
 
 

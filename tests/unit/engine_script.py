@@ -20,8 +20,12 @@ def settings(
     budgets: Mapping[str, tuple[int, int]] | None = None,
 ) -> EngineSettings:
     """Return engine settings from alarms written as in TOML; the source `s` has one value unless told otherwise."""
-    models = {name: AlarmSettings.model_validate({"input": "s", **alarm}) for name, alarm in alarms.items()}
+    models = {name: AlarmSettings.model_validate(_with_input(alarm)) for name, alarm in alarms.items()}
     return EngineSettings(sources or {"s": SourceSpec()}, models, budgets or {})
+
+
+def _with_input(alarm: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(alarm) if {"all", "any"} & alarm.keys() else {"input": "s", **alarm}
 
 
 def engine(alarm: Mapping[str, Any], source: SourceSpec | None = None, **budgets: tuple[int, int]) -> Engine:

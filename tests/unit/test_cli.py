@@ -49,7 +49,7 @@ def test_check_of_the_example() -> None:
     """On a fresh machine: no GPIO, no broker, no port, nothing but the AuthCode."""
     done = run("check", "--config", EXAMPLE, IOTCALL_AUTH_CODE="x")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{EXAMPLE}: ok, 6 sources, 8 alarms, 2 IoTCall rules\n"
+    assert done.stdout == f"{EXAMPLE}: ok, 8 sources, 17 alarms, 2 IoTCall rules\n"
 
 
 def test_check_writes_nothing(good: Path) -> None:

@@ -15,8 +15,9 @@ from edge_agent.config.errors import ConfigError, Problem
 from edge_agent.config.loader import load
 from edge_agent.config.settings import AgentSettings, Config, default_state_dir, time_zone
 from edge_agent.core.fields import SECOND, Settings
-from edge_agent.core.settings import AlarmSettings, ScheduleSettings
+from edge_agent.core.settings import TESTS, AlarmSettings, ConditionSettings, ScheduleSettings
 from edge_agent.iotcall.settings import IotcallSettings, RuleSettings
+from edge_agent.source_desk import source_spec
 from edge_agent.sources import registry
 from edge_agent.sources.broker import BrokerSettings
 from edge_agent.web.settings import WebSettings
@@ -46,9 +47,10 @@ class TestExample:
 
     def test_it_is_right(self, file: Path) -> None:
         shown = config(file, EXAMPLE)
-        assert set(shown.sources) == {"door", "boiler", "meter", "scale", "freezer", "room"}
-        tests = {alarm.test() for alarm in shown.alarms.values()}
-        assert tests == {"above", "below", "outside", "inside", "is", "is_not", "silent_for"}
+        assert set(shown.sources) == {"door", "power", "boiler", "meter", "scale", "freezer", "room", "ups"}
+        tests = {condition.test() for alarm in shown.alarms.values() for condition in alarm.conditions}
+        assert tests == set(TESTS)
+        assert {alarm.schedule for alarm in shown.alarms.values()} == {None, "night"}
 
     def test_what_is_commented_out_is_right_too(self, file: Path) -> None:
         shown = config(file, re.sub(r"^# ([a-z_]+ = )", r"\1", EXAMPLE, flags=re.MULTILINE))
@@ -57,7 +59,12 @@ class TestExample:
 
     def test_every_key_is_shown(self) -> None:
         models: list[type[Settings]] = [AgentSettings, IotcallSettings, RuleSettings, BrokerSettings, AlarmSettings]
-        models += [ScheduleSettings, WebSettings, *(registry.source_type(name).settings for name in registry.names())]
+        models += [
+            ConditionSettings,
+            ScheduleSettings,
+            WebSettings,
+            *(registry.source_type(name).settings for name in registry.names()),
+        ]
         for model in models:
             for name, field in model.model_fields.items():
                 key = field.alias or name
@@ -84,6 +91,7 @@ def test_defaults(file: Path) -> None:
     rule, alarm, broker = shown.iotcall.rules["r"], shown.alarms["a"], shown.mqtt["b"]
     assert shown.agent.name == os.uname().nodename.partition(".")[0]
     assert (shown.agent.language, shown.agent.clock, shown.agent.log_level) == ("en", "auto", "info")
+    assert shown.agent.max_shelve == 86400 * SECOND
     assert (shown.agent.keep_rows, shown.agent.max_events) == (90 * 86400 * SECOND, 100_000)
     assert (shown.iotcall.base_url, shown.iotcall.timeout) == ("https://sys.iotcall.jp", 15 * SECOND)
     assert (rule.expires, rule.max_calls, rule.per) == (86400 * SECOND, 10, 3600 * SECOND)
@@ -113,8 +121,35 @@ def test_values(file: Path) -> None:
     assert shown.alarms["a"].limit("is") == 1
 
 
+def test_alarms(file: Path) -> None:
+    """What the engine gets of each kind of alarm."""
+    text = "[sources.s]\ntype='serial'\nport='p'\nformat='csv'\ncolumns=['t','d']\nsmooth={mean=3}\n"
+    text += "[sources.m]\ntype='mqtt'\ntopic='m'\nsmooth={median=4}\n[mqtt.b]\nhost='h'\n[schedules.n]\n"
+    text += "[alarms.one]\ninput='s.t'\nis=true\ninhibited_by='two'\nschedule='n'\nlatching=true\n"
+    text += "[alarms.two]\nany=[{input='s.t',rises_by=1,within='2m'},{input='agent.auth_ok',is=false}]\n"
+    text += "[[alarms.three.all]]\ninput='s.d'\ntrips=3\nwithin=60\n[[alarms.three.all]]\ninput='m'\nmatches='(?i)x'\n"
+    shown = config(file, text)
+    one, two, three = shown.alarms["one"], shown.alarms["two"], shown.alarms["three"]
+    assert [(c.input, c.test(), c.limit(c.test())) for c in one.conditions] == [("s.t", "is", True)]
+    assert [(c.input, c.test(), c.within) for c in two.conditions] == [
+        ("s.t", "rises_by", 120 * SECOND),
+        ("agent.auth_ok", "is", None),
+    ]
+    assert [(c.input, c.limit(c.test())) for c in three.conditions] == [("s.d", 3), ("m", "(?i)x")]
+    assert (one.inhibited_by, one.schedule, one.latching, two.all) == (("two",), "n", True, None)
+    assert one.replaced(input="s.d").conditions[0].input == "s.d"
+    assert [source_spec(shown.sources[name]).smooth for name in ("s", "m")] == [("mean", 3), ("median", 4)]
+
+
+def test_exact_limits(file: Path) -> None:
+    """0.3 - 0.1 is 0.2: a deadband of half of it is right."""
+    text = "[sources.s]\ntype='serial'\nport='p'\n[alarms.a]\ninput='s'\noutside=[0.1, 0.3]\ndeadband=0.1"
+    assert config(file, text).alarms["a"].deadband == 0.1
+
+
 INPUTS = ["level", "level.online", "boiler.t", "free.anything", "freezer", "freezer[f1]", "freezer[a/b]"]
 INPUTS += ["freezer[x.y]", "freezer.online", "room.t", "room[1].t", "room[].t", "room[a]b].t", "door"]
+INPUTS += ["agent.iotcall_reachable", "agent.undervoltage"]
 
 
 @pytest.mark.parametrize("point", INPUTS)
@@ -321,3 +356,27 @@ def test_every_key_with_every_kind_of_value(file: Path, value: str) -> None:
         lines[index] = LINES[index] if key == b"type" else key + b" = " + value.encode()
     data = b"\n".join(lines)
     no_worse_than_a_configuration_error(file, data)
+
+
+INSIDE = [*TESTS, "within", "deadband", "on_delay"]
+NESTED = [
+    *(
+        f'[alarms.KEY]\nall = [{{ input = "level", {key} = VALUE }}, {{ input = "level", above = 1 }}]'
+        for key in INSIDE
+    ),
+    *(f'[[alarms.KEY.any]]\ninput = "level"\n{key} = VALUE' for key in INSIDE),
+    "[alarms.KEY]\nall = [VALUE]\nany = VALUE",
+    "[alarms.KEY]\nall = [{ input = VALUE, above = 1 }]",
+    "[alarms.KEY]\ninhibited_by = [VALUE, 'k0']\nschedule = VALUE\nall = [[VALUE], {}]",
+    *(f"[sources.KEY]\ntype = 'serial'\nport = 'KEY'\nsmooth = {{ {key} = VALUE }}" for key in ("median", "mean", "x")),
+    "[sources.KEY]\ntype = 'gpio'\npin = VALUE\nsmooth = VALUE",
+    "[schedules.KEY]\ndays = [VALUE]\nholidays = [VALUE]",
+]
+
+
+@pytest.mark.parametrize("value", [value.decode() for value in VALUES])
+def test_every_kind_of_value_within_lists_and_tables(file: Path, value: str) -> None:
+    text = "[sources.level]\ntype = 'serial'\nport = 'p'\n"
+    text += "\n".join(case.replace("KEY", f"k{at}").replace("VALUE", value) for at, case in enumerate(NESTED))
+    no_worse_than_a_configuration_error(file, text.encode())
+    assert len(told(file)) > len(NESTED) / 2

@@ -1,162 +1,169 @@
-"""What holds for every sequence of readings: exact deadlines, no exception, one first call an episode."""
+"""What holds for every script of readings, commands, clock jumps and restarts: deadlines, first calls, budgets."""
 
-from collections import Counter
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.core.engine import Engine, EngineSettings
 from edge_agent.core.events import Event, EventKind
-from edge_agent.core.fields import SECOND
-from edge_agent.core.points import SourceSpec
-from edge_agent.core.reading import Reading, Value
-from tests.unit.engine_script import settings
+from tests.unit.engine_play import Waking, by_alarm, happened, play
+from tests.unit.engine_steps import Clock, Restart, Step, Trigger
+from tests.unit.engine_strategies import LAST_STEP, Scenario, scenarios
 
-STEP = SECOND // 10
-TENTHS = st.integers(0, 40)
+pytestmark = pytest.mark.faults
 
-durations = st.sampled_from(["0s", "100ms", "300ms", "1s", "1.5s"])
-numbers = st.sampled_from([-5, 0, 4.9, 5, 5.1, 7, 8.5, 10, 10.1, 12, 30])
-values = st.one_of(numbers, st.none(), st.booleans(), st.sampled_from(["on", "off", ""]))
-points = st.sampled_from(["s", "m[x]", "m[y]", "s.online", "f.t", "f", "nowhere", "m"])
-tests = st.one_of(
-    st.builds(lambda x, d: {"above": x, "deadband": d}, numbers, st.sampled_from([0, 1, 3.5])),
-    st.builds(lambda x, d: {"below": x, "deadband": d}, numbers, st.sampled_from([0, 1, 3.5])),
-    st.just({"outside": [0, 10], "deadband": 2}),
-    st.just({"inside": [5, 8], "deadband": 1}),
-    st.sampled_from([{"is": True}, {"is_not": "on"}, {"is": 5}]),
-    st.builds(lambda d: {"silent_for": d}, st.sampled_from(["200ms", "1s", "2.5s"])),
-)
+MADE = (EventKind.CALL, EventKind.REPEAT)
+Who = tuple[str | None, str | None]
+
+restarts = st.lists(st.integers(0, 2 * LAST_STEP), max_size=3)
+"""In halves of a scenario's unit."""
 
 
-@st.composite
-def alarm(draw: st.DrawFn) -> dict[str, Any]:
-    """Return an alarm as in the configuration."""
-    made = dict(draw(tests))
-    made["input"] = draw(st.sampled_from(["s", "m", "m[x]", "s.online", "f.t"]))
-    made["call"] = draw(st.sampled_from([[], ["r"], ["r", "q"]]))
-    for key in ("on_delay", "off_delay", "cooldown"):
-        made[key] = draw(durations)
-    made["on_bad"] = draw(st.sampled_from(["hold", "raise", "clear"]))
-    if draw(st.booleans()):
-        made["repeat"] = draw(st.sampled_from(["300ms", "1s"]))
-        made["max_repeats"] = draw(st.sampled_from([None, 0, 2]))
-    made["priority"] = draw(st.sampled_from(["high", "medium", "low"]))
-    return made
+def with_restarts(scenario: Scenario, halves: Iterable[int]) -> list[Step]:
+    """Return the script with restarts between its steps; one at the same instant as a step comes before it."""
+    stops: list[Step] = [Restart(half * scenario.unit // 2) for half in halves]
+    return sorted([*stops, *scenario.script], key=lambda step: step.at)
 
 
-@st.composite
-def configuration(draw: st.DrawFn) -> EngineSettings:
-    """Return settings of up to four alarms over sources of each kind."""
-    debounce = draw(st.sampled_from([0, 150_000]))
-    sources = {"s": SourceSpec(debounce=debounce), "m": SourceSpec(instances=True), "f": SourceSpec(("t", "p"))}
-    alarms = {f"a{number}": draw(alarm()) for number in range(draw(st.integers(1, 4)))}
-    budgets = {"r": (draw(st.sampled_from([0, 1, 3])), SECOND), "q": (2, 3 * SECOND)}
-    return settings(alarms, sources, budgets)
+def events_of(scenario: Scenario, script: Iterable[Step] | None = None) -> list[Event]:
+    """Return what the engine makes of a scenario."""
+    return play(scenario.config, scenario.script if script is None else script, scenario.until)
 
 
-script = st.lists(st.tuples(TENTHS, points, values), max_size=40).map(lambda steps: sorted(steps, key=lambda s: s[0]))
-Script = list[tuple[int, str, Value | None]]
-
-
-def play(config: EngineSettings, steps: Script, *, poll: int = 0, restart_at: int | None = None) -> list[Event]:
-    """Return all events of a script, ticking only at deadlines, or every `poll` microseconds as well."""
-    engine = Engine(config, 0)
-    events: list[Event] = []
-    todo = list(steps)
-    for now in range(0, 80 * STEP, STEP):
-        if restart_at is not None and now == restart_at * STEP:
-            events += engine.take().events
-            triggers = {rule: budget.triggers() for rule, budget in engine.desk.budgets.items()}
-            engine = Engine(config, now, engine.records(), triggers)
-        while todo and todo[0][0] * STEP <= now:
-            at, point, value = todo.pop(0)
-            engine.feed(Reading(point, value, at * STEP))
-        if poll:
-            for instant in range(now, now + STEP, poll):
-                engine.tick(instant)
-        else:
-            while (deadline := engine.deadline()) is not None and deadline < now + STEP:
-                engine.tick(deadline)
-    return events + list(engine.take().events)
-
-
-def in_order(events: list[Event]) -> list[tuple[object, ...]]:
-    """Return events comparably: within one instant the order across alarms is free."""
-    return sorted((e.at, e.alarm, e.instance or "", i, e.kind, e.rule) for i, e in _numbered(events))
-
-
-def _numbered(events: list[Event]) -> list[tuple[int, Event]]:
-    seen: Counter[tuple[int, str, str | None]] = Counter()
-    out = []
-    for event in events:
-        key = (event.at, event.alarm, event.instance)
-        out.append((seen[key], event))
-        seen[key] += 1
-    return out
-
-
-@given(configuration(), script)
-def test_ticking_at_deadlines_equals_polling(config: EngineSettings, steps: Script) -> None:
+@given(scenarios())
+def test_ticking_at_deadlines_equals_polling(scenario: Scenario) -> None:
     """The thread may sleep until the deadline: nothing happens between, nothing happens later."""
-    assert in_order(play(config, steps)) == in_order(play(config, steps, poll=STEP // 4))
+    polled = play(scenario.config, scenario.script, scenario.until, waking=Waking.POLLING, poll=scenario.unit // 2)
+    assert by_alarm(happened(events_of(scenario))) == by_alarm(happened(polled))
 
 
-@given(configuration(), script)
-def test_one_first_call_an_episode_and_calls_only_while_raised(config: EngineSettings, steps: Script) -> None:
-    """No sequence of readings makes two first calls of one rule in one episode, or a call outside one."""
-    raised: set[tuple[str, str | None]] = set()
-    first: Counter[tuple[str, str | None, int, str | None]] = Counter()
-    for event in play(config, steps):
+@given(scenarios(), restarts)
+def test_states_alternate_and_calls_are_made_only_while_raised(scenario: Scenario, halves: list[int]) -> None:
+    """Nothing is raised twice, cleared twice, or called outside an episode or after its acknowledgement."""
+    active: set[Who] = set()
+    quiet: set[Who] = set()
+    for event in events_of(scenario, with_restarts(scenario, halves)):
         who = (event.alarm, event.instance)
         if event.kind is EventKind.RAISED:
-            assert who not in raised
-            raised.add(who)
+            assert who not in active
+            active.add(who)
         elif event.kind is EventKind.CLEARED:
-            raised.remove(who)
+            active.remove(who)
+            quiet.discard(who)
+        elif event.kind is EventKind.ACKNOWLEDGED:
+            assert who in active
+            assert who not in quiet
+            quiet.add(who)
         elif event.rule is not None:
-            assert who in raised
-            first[(*who, event.episode, event.rule)] += event.kind is EventKind.CALL
-    assert not [key for key, count in first.items() if count > 1]
+            assert who in active
+            assert who not in quiet
 
 
-@given(configuration(), script)
-def test_every_episode_calls_or_says_why_not(config: EngineSettings, steps: Script) -> None:
-    """At the instant of each raise there is, for each rule, a call or a suppressed one."""
-    events = play(config, steps)
+@given(scenarios(), restarts)
+def test_an_episode_has_one_first_call_of_each_rule(scenario: Scenario, halves: list[int]) -> None:
+    """It comes with the raise, or later once `suppressed` said why; it is missing only where that was said."""
+    for alarm, episode in episodes(events_of(scenario, with_restarts(scenario, halves))):
+        raised = episode[0]
+        assert raised.kind is EventKind.RAISED
+        for rule in scenario.config.alarms[alarm].call:
+            own = [event for event in episode if event.rule == rule]
+            assert own, "neither called nor said why not"
+            assert own[0].at == raised.at
+            assert own[0].kind in (EventKind.CALL, EventKind.SUPPRESSED)
+            first = [event for event in own if event.kind is EventKind.CALL]
+            assert len(first) <= 1
+            assert not first or own.index(first[0]) == (own[0].kind is EventKind.SUPPRESSED)
+
+
+@given(scenarios(), restarts)
+def test_repeats_keep_their_distance_and_their_number(scenario: Scenario, halves: list[int]) -> None:
+    """A repeat comes `repeat` or more after the call before it, and no more often than max_repeats."""
+    for alarm, episode in episodes(events_of(scenario, with_restarts(scenario, halves))):
+        settings = scenario.config.alarms[alarm]
+        for rule in settings.call:
+            own = [event for event in episode if event.rule == rule and event.kind in MADE]
+            repeats = [event for event in own if event.kind is EventKind.REPEAT]
+            assert settings.max_repeats is None or len(repeats) <= settings.max_repeats
+            assert not repeats or settings.repeat is not None
+            assert all(
+                later.at - earlier.at >= (settings.repeat or 0)
+                for earlier, later in pairwise(own)
+                if later.kind is EventKind.REPEAT and earlier.kind is EventKind.CALL
+            )
+
+
+def episodes(events: Iterable[Event]) -> list[tuple[str, list[Event]]]:
+    """Return the events of each episode, from its raise on, with the alarm's name."""
+    by: dict[tuple[str, str | None, int], list[Event]] = defaultdict(list)
     for event in events:
-        if event.kind is EventKind.RAISED:
-            now = {e.rule for e in events if (e.alarm, e.instance, e.at) == (event.alarm, event.instance, event.at)}
-            assert now >= set(config.alarms[event.alarm].call)
+        if event.alarm is not None:
+            by[event.alarm, event.instance, event.episode].append(event)
+    begun = [(who[0], [event.kind for event in each], each) for who, each in by.items()]
+    return [(alarm, each[kinds.index(EventKind.RAISED) :]) for alarm, kinds, each in begun if EventKind.RAISED in kinds]
 
 
-@given(configuration(), script)
-def test_budgets_are_never_exceeded(config: EngineSettings, steps: Script) -> None:
-    """In no window of `per` are there more than max_calls triggers."""
-    calls = [e for e in play(config, steps) if e.kind in (EventKind.CALL, EventKind.REPEAT)]
-    for rule, (most, per) in config.budgets.items():
-        at = [e.at for e in calls if e.rule == rule]
-        assert not most or all(sum(t <= other < t + per for other in at) <= most for t in at)
+@given(scenarios(), restarts)
+def test_budgets_are_never_exceeded(scenario: Scenario, halves: list[int]) -> None:
+    """A call or repeat is made only where its rule has room: at most max_calls in any window of `per`."""
+    others = [(step.rule, step.at) for step in scenario.script if isinstance(step, Trigger)]
+    calls = [e for e in events_of(scenario, with_restarts(scenario, halves)) if e.kind in MADE]
+    for rule, (most, per) in scenario.config.budgets.items():
+        made = [event.at for event in calls if event.rule == rule]
+        # another trigger of the same instant may have come after the call
+        before = [at for each, at in others if each == rule]
+        for place, at in enumerate(made):
+            window = [t for t in (*made[: place + 1], *(t for t in before if t < at)) if t <= at < t + per]
+            assert not most or len(window) <= most
 
 
-@given(configuration(), script, TENTHS)
-def test_a_restart_makes_no_second_first_call(config: EngineSettings, steps: Script, restart_at: int) -> None:
-    """With its records an engine goes on where another stopped: no raise of what is raised, no lost one."""
-    state: dict[tuple[str, str | None], bool] = {}
-    for event in play(config, steps, restart_at=restart_at):
-        who = (event.alarm, event.instance)
-        if event.kind in (EventKind.RAISED, EventKind.CLEARED):
-            assert state.get(who, False) is (event.kind is EventKind.CLEARED)
-            state[who] = event.kind is EventKind.RAISED
+@given(scenarios(), restarts)
+def test_a_restart_by_itself_is_no_event(scenario: Scenario, halves: list[int]) -> None:
+    """It raises nothing, clears nothing and calls nobody: there is only what would have fallen due then anyway."""
+    for half in halves:
+        at = half * scenario.unit // 2
+        quiet = [step for step in scenario.script if step.at < at]
+        before = happened(play(scenario.config, quiet, at))
+        after = happened(play(scenario.config, [*quiet, Restart(at)], at + 1))
+        still = happened(play(scenario.config, quiet, at + 1))
+        assert after[: len(before)] == before
+        assert set(after[len(before) :]) <= set(still[len(before) :])
 
 
-@given(configuration(), script, TENTHS)
-def test_a_restart_without_silence_or_debounce_changes_nothing(
-    config: EngineSettings, steps: Script, restart_at: int
-) -> None:
-    """Delays, cooldown, repeats and budgets go on: the events are those of an engine that never stopped."""
-    alarms = {name: each for name, each in config.alarms.items() if each.silent_for is None}
-    sources = {**config.sources, "s": SourceSpec()}
-    config = EngineSettings(sources, alarms, config.budgets)
-    assert in_order(play(config, steps, restart_at=restart_at)) == in_order(play(config, steps))
+@given(scenarios(plain=True), restarts)
+def test_a_restart_changes_nothing(scenario: Scenario, halves: list[int]) -> None:
+    """Delays, cooldown, repeats, budgets, shelves and acknowledgements go on as if it had never stopped."""
+    restarted = events_of(scenario, with_restarts(scenario, halves))
+    assert by_alarm(happened(restarted)) == by_alarm(happened(events_of(scenario)))
+
+
+@given(scenarios())
+def test_durations_never_follow_the_wall_clock(scenario: Scenario) -> None:
+    """Without schedules it does not matter what the wall clock does, ten years back or on."""
+    alarms = {name: each.replaced(schedule=None) for name, each in scenario.config.alarms.items()}
+    config = replace(scenario.config, alarms=alarms)
+    steady = [step for step in scenario.script if not isinstance(step, Clock)]
+    with_jumps = play(config, scenario.script, scenario.until)
+    assert by_alarm(happened(with_jumps)) == by_alarm(happened(play(config, steady, scenario.until)))
+
+
+@given(scenarios())
+def test_a_schedule_is_open_while_the_clock_is_not_synchronised(scenario: Scenario) -> None:
+    """Nothing is held back by a schedule then, and each change of that is an event where there are any."""
+    synced = True
+    changes = 0
+    clocks = [step for step in scenario.script if isinstance(step, Clock)]
+    for step in clocks:
+        changes += step.synced is not synced
+        synced = step.synced
+    events = events_of(scenario)
+    in_use = any(each.schedule and each.enabled for each in scenario.config.alarms.values())
+    assert sum(event.kind is EventKind.CLOCK for event in events) == (changes if in_use else 0)
+    for event in events:
+        if event.kind is EventKind.SUPPRESSED and event.reason.startswith("schedule"):
+            before = [step.synced for step in clocks if step.at < event.at]
+            now = [step.synced for step in clocks if step.at == event.at]
+            assert any([*(before or [True])[-1:], *now])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.core.events import AlarmRecord, Changes, EventKind, Owed, State
+from edge_agent.core.events import AlarmRecord, Changes, EventKind, Owed, State, TermMemory
 from edge_agent.core.fields import SECOND
 from edge_agent.core.settings import Priority
 from edge_agent.delivery.dispatch import Due, Hold
@@ -68,7 +68,7 @@ def test_an_alarm_and_its_calls_are_one_commit(outbox: Outbox, store: Store, clo
     call = only(outbox)
     assert (call.rule, call.alarm, call.state, call.reason) == ("pump", "hot", "waiting", "31.5 is above 30")
     assert outbox.records() == [record(clocks.now())]
-    assert [row["event"] for row in outbox.events(None, 10)] == ["call", "raised"]
+    assert [row["event"] for row in outbox.history.events(None, 10)] == ["call", "raised"]
 
 
 def test_a_commit_that_fails_leaves_neither_alarm_nor_call(outbox: Outbox, clocks: FakeClocks) -> None:
@@ -76,7 +76,7 @@ def test_a_commit_that_fails_leaves_neither_alarm_nor_call(outbox: Outbox, clock
     broken = replace(changes.events[1], priority=None)  # type: ignore[arg-type]
     with pytest.raises(AttributeError):
         outbox.commit(Changes((*changes.events, broken), changes.records))
-    assert (outbox.rows(), outbox.records(), outbox.events(None, 10)) == ([], [], [])
+    assert (outbox.rows(), outbox.records(), outbox.history.events(None, 10)) == ([], [], [])
 
 
 def test_a_call_held_back_and_made_after_all_is_one_row(outbox: Outbox, clocks: FakeClocks) -> None:
@@ -90,6 +90,21 @@ def test_a_call_held_back_and_made_after_all_is_one_row(outbox: Outbox, clocks: 
     made = only(outbox)
     assert (made.id, made.state, made.next_attempt_at) == (held.id, "waiting", clocks.now())
     assert made.age(clocks) == 0
+    assert [(row["event"], row["call"]) for row in outbox.history.events(None, 9)] == [("call", 1), ("suppressed", 1)]
+
+
+def test_a_call_held_back_for_long_expires_only_from_when_it_was_made(outbox: Outbox, clocks: FakeClocks) -> None:
+    """Also where the clock turns out right later on: what it waited before does not count."""
+    clocks.right = False
+    outbox.commit(Changes((event(EventKind.SUPPRESSED, clocks.now(), reason="schedule: closed"),), ()))
+    clocks.move(5 * HOUR)
+    outbox.commit(Changes((event(EventKind.CALL, clocks.now()),), ()))
+    clocks.right = True
+    clocks.move(HOUR - 1)
+    assert outbox.dispatch.expire({"pump": HOUR}) == []
+    assert outbox.triggers("pump", 2 * HOUR) == [clocks.now() - HOUR + 1], "its budget counts it when it was made"
+    clocks.move(1)
+    assert len(outbox.dispatch.expire({"pump": HOUR})) == 1
 
 
 def test_one_that_lapses_stays_held_back_and_the_next_episode_has_its_own_row(
@@ -125,10 +140,47 @@ def test_records_that_are_known_already_are_not_written_again(outbox: Outbox, st
 
 def test_records_survive_as_they_are(outbox: Outbox) -> None:
     full = AlarmRecord(
-        "熱い", 'a"[]', State.CLEARING, -5, False, "理由", 7, None, 3, 2, Owed(EventKind.REPEAT, ("a", "b"))
+        alarm="熱い",
+        instance='a"[]',
+        state=State.CLEARING,
+        since=-5,
+        holds=False,
+        why="理由",
+        episode=7,
+        called_at=None,
+        episode_called_at=3,
+        repeats=2,
+        owed=Owed(EventKind.REPEAT, ("a", "b")),
+        terms=(TermMemory(holds=False, strict=True, met=False), TermMemory(holds=True, strict=False, met=True)),
+        ended_at=-4,
+        acknowledged=True,
+        shelved_until=9,
+        raised_at=(-7, -6, -5),
+        chattering_until=55,
+        chatter=3,
     )
     outbox.commit(Changes((), (full,)))
     assert outbox.records() == [full]
+
+
+def test_all_instants_of_a_record_move_with_the_boot(tmp_path: Path, clocks: FakeClocks) -> None:
+    now = clocks.now()
+    full = replace(
+        record(now), ended_at=now, shelved_until=now + HOUR, raised_at=(now - 1, now), chattering_until=now + MINUTE
+    )
+    with opened(tmp_path, clocks) as outbox:
+        outbox.commit(Changes((), (full,)))
+        outbox.close()
+    booted = FakeClocks("boot-2", 20 * SECOND, WALL + 10 * SECOND)
+    with opened(tmp_path, booted) as outbox:
+        assert outbox.records() == [full.shifted(booted.now() - 10 * SECOND - now)]
+        assert outbox.records()[0].shelved_until == booted.now() - 10 * SECOND + HOUR
+
+
+def test_an_event_of_no_alarm_is_kept(outbox: Outbox, clocks: FakeClocks) -> None:
+    outbox.commit(Changes((replace(event(EventKind.CLOCK, clocks.now(), None), alarm=None),), ()))
+    (kept,) = outbox.history.events(None, 10)
+    assert (kept["event"], kept["alarm"], kept["instance"], kept["rule"], kept["call"]) == ("clock", *[None] * 4)
 
 
 def test_texts_that_are_no_texts_are_kept_all_the_same(outbox: Outbox, clocks: FakeClocks) -> None:
@@ -157,7 +209,7 @@ def test_one_attempt_places_all_of_the_rule_at_one_instant(outbox: Outbox, clock
     assert states(outbox) == ["placed", "placed", "waiting"]
     first, second, _ = outbox.rows()
     assert first.finished_wall == second.finished_wall == clocks.wall()
-    assert [row["event"] for row in outbox.events(None, 2)] == ["placed", "placed"]
+    assert [row["event"] for row in outbox.history.events(None, 2)] == ["placed", "placed"]
 
 
 def test_what_is_being_sent_is_not_due_again(outbox: Outbox, clocks: FakeClocks) -> None:
@@ -211,7 +263,7 @@ def test_what_people_may_do(
     assert outbox.cancel(1) is cancel
     if cancel:
         assert (only(outbox).state, only(outbox).reason) == ("cancelled", "by hand")
-        assert outbox.events(None, 1)[0]["event"] == "cancelled"
+        assert outbox.history.events(None, 1)[0]["event"] == "cancelled"
         assert not outbox.retry(1)
         assert not outbox.cancel(1)
 
@@ -360,7 +412,7 @@ def test_expiry_counts_boot_time_and_no_jump_of_the_wall_clock(outbox: Outbox, c
     clocks.boot += 1
     assert [call.id for call in outbox.dispatch.expire({"pump": HOUR})] == [1]
     assert (only(outbox).state, only(outbox).next_attempt_at) == ("expired", None)
-    assert outbox.events(None, 1)[0]["event"] == "expired"
+    assert outbox.history.events(None, 1)[0]["event"] == "expired"
 
 
 @pytest.mark.parametrize(("limit", "expired"), [({"pump": None}, False), ({}, True)])
@@ -536,10 +588,10 @@ def test_finished_rows_and_events_are_kept_their_time_by_a_right_clock_only(outb
         return [call.id for call in outbox.rows()]
 
     assert prune() == [1, 2, 3, 4], "the first was not long ago, whatever its time says"
-    assert len(outbox.events(None, 100)) == 9
+    assert len(outbox.history.events(None, 100)) == 9
     clocks.move(31 * DAY)
     prune()
-    assert outbox.events(None, 100) == []
+    assert outbox.history.events(None, 100) == []
     clocks.move(60 * DAY)
     clocks.right = False
     assert prune() == [1, 2, 3, 4]
@@ -551,8 +603,8 @@ def test_events_are_kept_up_to_their_number(outbox: Outbox, store: Store, clocks
     for number in range(20):
         outbox.commit(cleared(clocks.now(), episode=number))
     outbox.prune(DAY, DAY, 5)
-    assert [row["id"] for row in outbox.events(None, 100)] == [20, 19, 18, 17, 16]
-    assert [row["id"] for row in outbox.events(18, 1)] == [17]
+    assert [row["id"] for row in outbox.history.events(None, 100)] == [20, 19, 18, 17, 16]
+    assert [row["id"] for row in outbox.history.events(18, 1)] == [17]
     changes = store.changes
     outbox.prune(DAY, DAY, 5)
     assert store.changes == changes

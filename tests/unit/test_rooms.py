@@ -12,7 +12,25 @@ ROOT = Path(__file__).parents[2] / PACKAGE
 
 FOLDERS = frozenset({"core", "system", "iotcall", "delivery", "sources", "config", "web", "tools", "cli"})
 PARTS = frozenset(
-    {"inbox", "faults", "source_desk", "engine_thread", "auth_watch", "agent_faults", "agent_view", "agent"}
+    {
+        "inbox",
+        "faults",
+        "source_desk",
+        "engine_settings",
+        "engine_thread",
+        "auth_watch",
+        "agent_faults",
+        "agent_people",
+        "agent_reload",
+        "agent_view",
+        "explain",
+        "live",
+        "own_points",
+        "question",
+        "recorder",
+        "wall_watch",
+        "agent",
+    }
 )
 ALL = FOLDERS | PARTS
 
@@ -34,10 +52,22 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "inbox": frozenset({"core"}),
     "faults": frozenset(),
     "source_desk": frozenset({"core", "inbox", "sources.base"}),
-    "engine_thread": frozenset({"core", "delivery", "inbox"}),
+    "engine_settings": frozenset({"core", "config.settings", "source_desk"}),
+    "question": frozenset(),
+    "recorder": frozenset({"core"}),
+    "wall_watch": frozenset({"core", "delivery.rows"}),
+    "engine_thread": frozenset({"core", "delivery", "inbox", "question", "recorder", "wall_watch"}),
     "auth_watch": frozenset({"config"}),
     "agent_faults": frozenset({"core", "agent"}),
-    "agent_view": frozenset({"core", "delivery", "inbox", "web", "agent", "config.settings"}),
+    "agent_reload": frozenset({"config", "engine_settings", "question", "sources", "system", "agent"}),
+    "live": frozenset({"core"}),
+    "explain": frozenset({"core", "delivery.episodes", "live"}),
+    "agent_people": frozenset({"core", "explain", "live", "question", "web.view", "agent"}),
+    "agent_view": frozenset(
+        {"core", "delivery", "inbox", "web", "agent", "agent_people", "agent_reload", "config.settings"}
+        | {"question", "recorder"}
+    ),
+    "own_points": frozenset({"core", "inbox", "delivery", "system.board", "agent"}),
     "agent": ALL - {"cli", "tools"},
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),

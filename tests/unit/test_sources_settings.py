@@ -89,6 +89,13 @@ def test_unknown_type_is_a_key_error() -> None:
         (MQTT | {"retained": "maybe"}, "'accept' or 'ignore'"),
         (MQTT | {"max_instances": 0}, "greater than or equal to 1"),
         (MQTT | {"reject": [float("nan")]}, "finite"),
+        (GPIO | {"smooth": {"median": 5}}, "Extra inputs"),
+        (SERIAL | {"smooth": {}}, "neither median nor mean"),
+        (SERIAL | {"smooth": {"median": 5, "mean": 5}}, "both median and mean"),
+        (SERIAL | {"smooth": {"median": 0}}, "greater than or equal to 1"),
+        (SERIAL | {"smooth": {"mean": 10_001}}, "less than or equal to 10000"),
+        (MQTT | {"smooth": {"mean": True}}, "valid integer"),
+        (MQTT | {"smooth": {"mean": 5}, "format": "text"}, "does not go with"),
     ],
     ids=lambda item: item if isinstance(item, str) else "",
 )
@@ -122,6 +129,13 @@ def test_active_level_follows_the_pull(pull: str, active: str | None, level: boo
     table = GPIO | {"pull": pull} | ({} if active is None else {"active": active})
     settings: Any = source_type("gpio").settings.model_validate(table)
     assert settings.active_level is level
+
+
+@pytest.mark.parametrize(("smooth", "window"), [({"median": 1}, ("median", 1)), ({"mean": 10_000}, ("mean", 10_000))])
+def test_smoothing(smooth: dict[str, int], window: tuple[str, int]) -> None:
+    for table in (SERIAL, MQTT):
+        settings: Any = source_type(table["type"]).settings.model_validate(table | {"smooth": smooth})
+        assert settings.smooth.window == window
 
 
 def test_port_of_a_broker() -> None:

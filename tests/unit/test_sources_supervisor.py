@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from edge_agent.core.fields import SECOND
 from edge_agent.sources.base import Intake, SourceError
-from edge_agent.sources.supervisor import Supervisor
+from edge_agent.sources.supervisor import Restarts, Supervisor
 from tests.helpers import wait_until
 from tests.recording import RecordingIntake, now
 
@@ -23,8 +24,10 @@ class ScriptedDriver:
         self.back = False
         self.opened: list[float] = []
         self.closed = 0
+        self.intake: Intake | None = None
 
     def open(self, intake: Intake) -> None:
+        self.intake = intake
         self.opened.append(time.monotonic())
         self.opening()
         intake.online(self.name)
@@ -161,3 +164,89 @@ def test_stop_closes_and_ends_all_threads(start: Start) -> None:
     supervisor.stop()
     assert all(driver.closed for driver in drivers)
     assert not {thread.name for thread in threading.enumerate()} & {"source:a", "source:b", "sources"}
+
+
+# Exchanging drivers -------------------------------------------------------------------------------------------------
+
+
+def test_drivers_that_stay_notice_nothing_of_an_exchange(start: Start) -> None:
+    """The others end, and new ones begin; a source that was online stays so until its new driver says otherwise."""
+    stays, goes, comes = ScriptedDriver("stays"), ScriptedDriver("goes"), ScriptedDriver("goes")
+    supervisor, intake = start(stays, goes)
+    wait_until(lambda: intake.is_online("stays") and intake.is_online("goes"))
+    told = len(intake.states)
+    assert supervisor.end_all_but({"stays"}) == [goes]
+    assert (goes.closed, stays.closed, len(stays.opened)) == (1, 0, 1)
+    assert set(supervisor.beats()) == {"source:stays", "sources"}
+    new = ScriptedDriver("new")
+    supervisor.begin([comes, new], online={"stays", "goes"})
+    wait_until(lambda: intake.is_online("new") and comes.opened)
+    assert ("goes", "not opened yet", "") not in intake.states[told:]
+    assert ("new", "not opened yet", "") in intake.states[told:]
+    assert (len(stays.opened), stays.closed, len(goes.opened)) == (1, 0, 1)
+
+
+def test_a_source_that_stays_online_for_its_new_driver_is_offline_when_that_fails(start: Start) -> None:
+    supervisor, intake = start(ScriptedDriver())
+    wait_until(lambda: intake.is_online("x"))
+    supervisor.end_all_but(())
+    new = ScriptedDriver()
+    new.opening = failing(SourceError("no such port"))
+    supervisor.begin([new], online={"x"})
+    wait_until(lambda: intake.state("x") == "no such port")
+
+
+def test_a_driver_that_was_ended_can_begin_again(start: Start) -> None:
+    driver = ScriptedDriver()
+    supervisor, intake = start(driver)
+    wait_until(lambda: intake.is_online("x"))
+    supervisor.begin(supervisor.end_all_but(()), online={"x"})
+    wait_until(lambda: len(driver.opened) == 2)
+
+
+def test_a_driver_that_hangs_is_not_heard_any_more_and_its_successor_waits_for_it(start: Start) -> None:
+    """They would fight for the port, the pin or the session."""
+    hangs, release = threading.Event(), threading.Event()
+    old, new = ScriptedDriver(), ScriptedDriver()
+
+    def hang() -> None:
+        hangs.set()
+        release.wait(30)
+
+    supervisor, intake = start(old)
+    wait_until(lambda: intake.is_online("x"))
+    old.serving = hang
+    assert hangs.wait(5)
+    heard = old.intake
+    began = time.monotonic()
+    supervisor.end_all_but(())
+    assert 1.5 < time.monotonic() - began < 3
+    assert heard is not None
+    heard.reading("x", True)
+    heard.offline("x", "late")
+    heard.count_refused("x", "late")
+    supervisor.begin([new])
+    time.sleep(0.1)
+    assert new.opened == []
+    assert intake.readings == intake.refused == []
+    assert intake.state("x") == "not opened yet"
+    release.set()
+    wait_until(lambda: intake.is_online("x"))
+
+
+def test_nothing_begins_after_the_end(start: Start) -> None:
+    supervisor, _ = start()
+    supervisor.stop()
+    driver = ScriptedDriver()
+    supervisor.begin([driver])
+    time.sleep(0.05)
+    assert driver.opened == []
+
+
+def test_a_thread_that_dies_again_and_again_is_started_ever_more_rarely() -> None:
+    """1 s after its start at the soonest, doubling to 30 s; one that lived for 30 s begins anew."""
+    restarts = Restarts(0)
+    assert [tick / 4 for tick in range(485) if restarts.due(tick * SECOND // 4)] == [1, 3, 7, 15, 31, 61, 91, 121]
+    assert restarts.due(1000 * SECOND)
+    assert not restarts.due(1000 * SECOND + SECOND // 2)
+    assert restarts.due(1001 * SECOND)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.delivery.disk import connect, inspect
+from edge_agent.delivery.disk import VERSION, connect, inspect
 from edge_agent.delivery.store import DATABASE, ReadOnlyStore, Store, open_store
 from tests.helpers import need
 
@@ -199,7 +199,7 @@ def foreign(path: Path) -> None:
 def newer(path: Path) -> None:
     subprocess.run(writer(path, 1), check=True)
     with sqlite3.connect(path, isolation_level=None) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
     db.close()
 
 
@@ -207,7 +207,8 @@ def newer_in_its_log(path: Path) -> None:
     """Killed: what is new stands in the write-ahead log only."""
     Store(path).close()
     code = (
-        f"import sqlite3, os; db = sqlite3.connect({str(path)!r}); db.execute('PRAGMA user_version = 2'); os._exit(0)"
+        f"import sqlite3, os; db = sqlite3.connect({str(path)!r});"
+        f" db.execute('PRAGMA user_version = {VERSION + 1}'); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

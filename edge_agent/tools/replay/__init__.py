@@ -1,0 +1,1 @@
+"""Recording and replay: files of readings, and the engine in virtual time over them."""
