@@ -18,7 +18,7 @@ help:
 	@echo "make demo    the whole path on this machine, simulated: no hardware, no account"
 	@echo "make test    all tests (ARGS='-k name' chooses); what needs a missing program is skipped by its name"
 	@echo "make check   ruff (lint and format) and mypy --strict"
-	@echo "make bench   latency, throughput, memory, start-up, beside the floor of the same work"
+	@echo "make bench   latency, throughput, engine, replay, memory, start-up, beside the floor of the same work"
 	@echo "make faults  the kill -9 runs and the long property tests in full; EDGE_AGENT_SEED=N repeats a run"
 	@echo "make lock    bring the locks in line with pyproject.toml (ARGS=--upgrade: newest versions)"
 	@echo "make clean   remove .venv and all that was built"

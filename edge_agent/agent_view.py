@@ -8,12 +8,12 @@ from edge_agent.agent_people import AgentPeople
 from edge_agent.agent_reload import ReloadRefusedError
 from edge_agent.config.settings import Config
 from edge_agent.core.fields import SECOND
-from edge_agent.core.instants import parse_time
+from edge_agent.core.instants import iso_micros, parse_time
 from edge_agent.core.reading import Reading, Value
 from edge_agent.core.times import iso
 from edge_agent.delivery.policy import CallState
 from edge_agent.question import NotAnsweredError, NotTakenError
-from edge_agent.recorder import as_json, exact
+from edge_agent.recorder import as_json
 from edge_agent.web.token import load_token
 from edge_agent.web.view import Counters, Refused
 
@@ -139,7 +139,7 @@ class AgentView:
             "entries": [as_json(entry, page.skew, zone) for entry in page.entries],
             "next": page.cursor,
             "lost": page.lost,
-            "at": exact(page.at + page.skew, zone),
+            "at": iso_micros(page.at + page.skew, zone),
         }
 
     def owed(self) -> list[dict[str, Any]]:

@@ -2,12 +2,13 @@
 
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from edge_agent.core.engine import Engine
 from edge_agent.core.fields import SECOND
+from edge_agent.core.instants import iso_micros
 from edge_agent.core.points import Point
 from edge_agent.core.reading import Value
 
@@ -102,21 +103,15 @@ class Recorder:
 
 def as_json(entry: Taken | Done, skew: int, zone: tzinfo) -> dict[str, Any]:
     """Return an entry as a line of a JSONL file of readings says it."""
-    time = exact(entry.at + skew, zone)
+    time = iso_micros(entry.at + skew, zone)
     if isinstance(entry, Taken):
         return {"time": time, "point": entry.point, "value": entry.value}
     done: dict[str, Any] = {"time": time, "command": entry.word, "alarm": entry.alarm}
     if entry.instance is not None:
         done["instance"] = entry.instance
     if entry.until is not None:
-        done["until"] = exact(entry.until + skew, zone)
+        done["until"] = iso_micros(entry.until + skew, zone)
     return done
-
-
-def exact(wall: int, zone: tzinfo) -> str:
-    """Return Unix microseconds as RFC 3339 in a zone, all of them."""
-    seconds, micros = divmod(wall, SECOND)
-    return datetime.fromtimestamp(seconds, zone).replace(microsecond=micros).isoformat(timespec="microseconds")
 
 
 def _beginning(engine: Engine) -> list[Taken | Done]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import NoReturn
 
 from edge_agent.core.reading import number, parse_number
-from edge_agent.core.times import MILLION
+from edge_agent.core.times import MILLION, local
 
 EARLIEST = -2_208_988_800 * MILLION
 """The year 1900."""
@@ -64,7 +64,7 @@ def unix_instant(value: object) -> int:
 
 def iso_micros(at: int, zone: tzinfo) -> str:
     """Return an instant as RFC 3339 in a zone, with microseconds and offset."""
-    return (_EPOCH + at * _MICROSECOND).astimezone(zone).isoformat(timespec="microseconds")
+    return local(at, zone).isoformat(timespec="microseconds")
 
 
 def _lenient(text: str) -> datetime:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edge_agent.core.fields import SECOND
-from edge_agent.recorder import exact
+from edge_agent.core.instants import iso_micros
 from edge_agent.tools.replay.entries import Command
 from edge_agent.tools.replay.files import read
 from edge_agent.tools.replay.recording import Format, LineFile, Recording, UnavailableError, format_of
@@ -40,7 +40,7 @@ class Agent:
 
 
 def when(at: float) -> str:
-    return exact(BEGAN + round(at * SECOND), UTC)
+    return iso_micros(BEGAN + round(at * SECOND), UTC)
 
 
 def reading(at: float, point: str, value: Any) -> dict[str, Any]:

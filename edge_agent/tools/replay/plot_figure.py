@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from edge_agent.core.events import EventKind
-from edge_agent.core.times import MILLION
+from edge_agent.core.times import MILLION, local
 from edge_agent.tools.replay import plot_legend
 from edge_agent.tools.replay import plot_style as style
 from edge_agent.tools.replay.picture import Block, Limit, Picture, Strip
@@ -320,7 +319,7 @@ class _Sheet:
 
     def _date(self, at: int) -> str:
         return (
-            datetime.fromtimestamp(at // MILLION, self._picture.zone).strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
+            local(at, self._picture.zone).strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
         )
 
     def _time_axis(self, axes: Axes) -> None:
