@@ -1,6 +1,5 @@
 """The agent: builds the parts, starts them, supervises them, stops them. The only module that knows them all."""
 
-import contextlib
 import logging
 import signal
 import sqlite3
@@ -51,7 +50,7 @@ _LOCK_PATIENCE_S = 1.0
 
 
 class Agent:
-    """A running agent. Its methods are the main thread's, where they do not say otherwise."""
+    """A running agent. Its methods are the main thread's, but for what reloads, which may be any."""
 
     def __init__(self, config: Config, read_config: Callable[[], Config]) -> None:
         """Take the state folder, open the outbox, restore the alarms.
@@ -141,14 +140,19 @@ class Agent:
         try:
             if self._hangup:
                 self._hangup = False
-                self._reload()
+                # In a thread of its own: an engine that is busy must hold up neither the watchdog's feed nor the end.
+                threading.Thread(target=self._reload, name="reload", daemon=True).start()
             self.supervise()
         except Exception:  # noqa: BLE001 - the top of a thread; the watchdog is not fed where it goes on like this
             _log.exception("event=supervision_failed")
 
     def _reload(self) -> None:
-        with contextlib.suppress(ReloadRefusedError):  # it is in the log and in status
+        try:
             self.reloader.reload()
+        except ReloadRefusedError:
+            pass  # it is in the log and in status
+        except Exception:  # noqa: BLE001 - the top of a thread
+            _log.exception("event=reload_failed")
 
     def start(self) -> None:
         """Start every thread; returns when the agent is armed."""

@@ -1,6 +1,7 @@
 """The AuthCode while the agent runs: its file is watched, and the last good code stays when the file goes bad."""
 
 import logging
+import threading
 from pathlib import Path
 
 from edge_agent.config.secrets import Secret, SecretError, read_auth_code
@@ -10,9 +11,10 @@ _log = logging.getLogger(__name__)
 
 
 class AuthWatch:
-    """Holds the AuthCode, and notices when its file's content changes, also by a rename over it."""
+    """Holds the AuthCode, and notices when its file changes, also by a rename over it. Safe from any thread."""
 
     def __init__(self, config: Config) -> None:
+        self._lock = threading.Lock()
         self._secret: Secret | None = None
         self.trouble: str | None = None
         """Why the file cannot be used any more; None: it can."""
@@ -20,10 +22,11 @@ class AuthWatch:
 
     def configure(self, config: Config) -> None:
         """Take the AuthCode of a configuration that was just read."""
-        self._config = config
-        self._secret = config.auth_code or self._secret
-        self.trouble = None
-        self._seen: tuple[int, ...] | None = None  # looked at anew: it may have changed since it was read
+        with self._lock:
+            self._config = config
+            self._secret = config.auth_code or self._secret
+            self.trouble = None
+            self._seen: tuple[int, ...] | None = None  # looked at anew: it may have changed since it was read
 
     def code(self) -> str:
         """Return the AuthCode to send."""
@@ -31,6 +34,10 @@ class AuthWatch:
 
     def changed(self) -> bool:
         """Look at the file; return whether there is another AuthCode now."""
+        with self._lock:
+            return self._changed()
+
+    def _changed(self) -> bool:
         seen = self._look()
         if seen == self._seen or self._config.iotcall.auth_code_file is None:
             return False

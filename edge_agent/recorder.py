@@ -82,7 +82,7 @@ class Recorder:
     def read(self, after: str | None, engine: Engine, now: int) -> Page:
         """Return what was taken since a cursor; without one, or with that of an earlier recording, a beginning.
 
-        A beginning is the last raw values of all points, as if they came now: a replay starts from the same state.
+        A beginning is the last raw values of all points, as if they came just now: a replay starts from the same state.
         """
         if self._run is None:
             self._run, self._skew, self._count = f"{now:x}", engine.desk.skew, 0
@@ -115,20 +115,29 @@ def as_json(entry: Taken | Done, skew: int, zone: tzinfo) -> dict[str, Any]:
 
 
 def _beginning(engine: Engine) -> list[Taken | Done]:
-    points = [point for point in engine.points.values() if point.at is not None or not point.settled]
+    points = [point for point in engine.points.values() if point.at is not None or point.level is not None]
     points.sort(key=lambda point: point.at or 0)
-    return [Taken(engine.now, point.name, value) for point in points for value in _raw_values(point)]
+    taken = [entry for point in points for entry in _readings(point, engine.now)]
+    return sorted(taken, key=lambda entry: entry.at)
 
 
-def _raw_values(point: Point) -> list[Value | None]:
-    """Return the readings that make a new point what this one is, as far as that can be told."""
-    last = point.raw if point.settled else point.level
-    if last is not None:
-        return [last]
-    if point.at is None:
-        return []
-    # Bad. Its last good value was a raw one too where nothing is done to raw ones.
-    before: list[Value | None] = (
-        [point.value] if point.plain and not point.spec.debounce and point.value is not None else []
-    )
-    return [*before, None]
+def _readings(point: Point, now: int) -> list[Taken | Done]:
+    """Return the readings that make a new point what this one is, as far as that can be told.
+
+    A level that is to hold for a while is there as long before: a change right after the beginning is one.
+    """
+    debounce = point.spec.debounce
+    found: list[tuple[int, Value | None]] = []
+    if debounce and point.level is not None:
+        if point.settled:
+            found = [(now - debounce, point.level)]
+        else:
+            before = [] if point.raw is None else [(point.level_at - debounce, point.raw)]
+            found = [*before, (point.level_at, point.level)]
+    elif point.raw is not None:
+        found = [(now, point.raw)]
+    elif point.plain and point.value is not None:
+        found = [(now, point.value)]  # nothing is done to raw values here
+    if not point.good and point.at is not None and point.raw is None:
+        found.append((now, None))
+    return [Taken(at, point.name, value) for at, value in found]

@@ -74,6 +74,7 @@ class Engine:
                 self._end_for_good(record)
             else:
                 alarm.restore(record, self.now)
+                self._layout.remind(alarm, self.now)
         self._layout.fresh.clear()
         for alarm in self.alarms.values():
             if alarm.inhibits:

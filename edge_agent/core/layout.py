@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from edge_agent.core.alarm import Alarm
-from edge_agent.core.events import AlarmRecord
+from edge_agent.core.events import AlarmRecord, TermMemory
 from edge_agent.core.own import OWN_SOURCE
 from edge_agent.core.points import Point, SourceSpec, SourceStats
 from edge_agent.core.reading import point_name, split_point
@@ -210,3 +210,9 @@ class Layout:
                 if not term.point.met and (seen is None or seen[number]):
                     self.meet(term.point.name, at)
         return self.alarms.get(key)
+
+    def remind(self, alarm: Alarm, at: int) -> None:
+        """Let instances to come begin with what a restored one remembers of the points that serve them all."""
+        for model, term in zip(self.models.get(alarm.name, ()), alarm.terms, strict=False):
+            if model is not None:
+                model.restore(TermMemory(term.strict, term.strict, met=True), at)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median_high, median_low
 from typing import TYPE_CHECKING, Literal
 
+from edge_agent.core.conditions import kind
 from edge_agent.core.reading import Value, number
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Point:
 
     def hold_level(self, value: Value, at: int) -> bool:
         """Take a raw level; return whether it counts now (it is the one that has already held long enough)."""
-        if value == self.level and value.__class__ is self.level.__class__:
+        if self.level is not None and value == self.level and kind(value) is kind(self.level):
             return self.settled
         self.level = value
         self.level_at = at

@@ -317,3 +317,18 @@ def test_an_exception_is_not_shown_and_is_logged_once(served: Served, caplog: py
         "web request failed route=/api/v1/call"
     ]
     assert served.status("GET", "/healthz") == 200
+
+
+def test_reload_says_what_changed_or_every_problem(served: Served) -> None:
+    assert served.status("POST", "/api/v1/reload", {}) == 401
+    assert served.ask("POST", "/api/v1/reload", **RIGHT)[2] == {"changed": 1, "what": ["sources.door added"]}
+    served.view.problems = ["a.toml:1: x: is wrong", "a.toml:2: y: is wrong"]
+    status, _, body = served.ask("POST", "/api/v1/reload", {}, **RIGHT)
+    assert (status, body) == (400, {"error": "a.toml:1: x: is wrong\na.toml:2: y: is wrong"})
+    assert served.status("POST", "/api/v1/reload", {"now": True}, **RIGHT) == 400
+
+
+def test_readings_since_a_cursor(served: Served) -> None:
+    first = served.ask("GET", "/api/v1/readings")[2]
+    assert first.keys() == {"entries", "next", "lost", "at"}
+    assert served.ask("GET", f"/api/v1/readings?after={first['next']}")[2]["next"] == first["next"]

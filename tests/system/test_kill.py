@@ -24,18 +24,18 @@ TABLES = """
 [mqtt.plant]
 host = "127.0.0.1"
 port = {port}
-[sources.freezer]
-type = "mqtt"
-topic = "site/+/temperature"
-qos = 1
-value = "t"
 """ + "".join(
     f"""
 [iotcall.rules.r{number}]
 url_key = "key{number}"
 max_calls = 0
+[sources.freezer{number}]
+type = "mqtt"
+topic = "site/+/freezer{number}"
+qos = 1
+value = "t"
 [alarms.warm{number}]
-input = "freezer[f{number}]"
+input = "freezer{number}"
 above = -15
 deadband = 2
 on_delay = "{number * 20}ms"
@@ -46,17 +46,21 @@ call = "r{number}"
 
 
 class Publisher:
-    """Readings at QoS 1, in a thread: cold ones, and from a random moment on a warm one for each freezer."""
+    """Readings at QoS 1, in a thread: cold ones, and from a random moment on a warm one for each freezer.
+
+    Each run has instances of its own: one that was raised thrice within a minute would be said to chatter.
+    """
 
     def __init__(self, port: int, chance: random.Random) -> None:
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         self._chance = chance
+        self.run = 0
 
     def publish(self, freezer: int, value: float) -> mqtt.MQTTMessageInfo:
         """Publish one reading."""
-        return self._client.publish(f"site/f{freezer}/temperature", json.dumps({"t": value}), qos=1)
+        return self._client.publish(f"site/run{self.run}/freezer{freezer}", json.dumps({"t": value}), qos=1)
 
     def burst(self) -> None:
         """Publish for about half a second; at its end every freezer is warm."""
@@ -89,8 +93,8 @@ def test_kill_at_random_moments(tmp_path: Path, sandbox: Sandbox, broker: Broker
     publisher = Publisher(broker.port, chance)
     doubled = killed_while_sending = calls = 0
     try:
-        publisher.cool()
         for run in range(RUNS):
+            publisher.run = run
             sandbox.fault = Fault(FaultKind.SLOW, chance.random() * 0.05)
             burst = threading.Thread(target=publisher.burst)
             burst.start()

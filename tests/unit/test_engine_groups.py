@@ -163,3 +163,21 @@ def test_the_reason_names_the_inputs() -> None:
     assert [event.reason for event in events if not event.rule] == [
         "x: 20 is above 10 and y: the value is true", "x: 0 is no longer above 10",
     ]  # fmt: skip
+
+
+def test_an_instance_that_comes_after_a_restart_begins_with_what_its_siblings_knew() -> None:
+    """The door that was open before the restart is open for the freezer that speaks after it."""
+    first = group("any", {"input": "m", "above": 10}, Y)
+    run(first, [(0, True, "y"), (1, 0, "m[1]")])
+    second = Engine(first.settings, 5 * SECOND, first.records())
+    assert story(second, [(6, 0, "m[2]"), (7, False, "y")]) == [
+        (6, "raised", "2"), (7, "cleared", "1"), (7, "cleared", "2"),
+    ]  # fmt: skip
+
+
+def test_what_was_tripped_stays_so_for_as_long_as_edges_from_before_a_restart_could_count() -> None:
+    """Nobody knows them; a restart alone neither ends the episode nor lets it stand for ever."""
+    first = group("any", {"input": "y", "trips": 2, "within": "10s"})
+    run(first, [(0, False, "y"), (1, True, "y"), (2, False, "y"), (3, True, "y")])
+    second = Engine(first.settings, 5 * SECOND, first.records())
+    assert story(second, [(6, True, "y"), (7, False, "y")]) == [(15, "cleared", None)]

@@ -52,7 +52,7 @@ def test_it_begins_with_the_raw_values_that_a_new_engine_must_be_fed_to_be_in_th
     rig.feed("door", True, 6)  # not settled
     rig.feed("freezer.online", True, 7)
     page = rig.read(None)
-    assert {entry.at for entry in page.entries} == {7}
+    assert {entry.at for entry in page.entries} == {6, 7}
     assert sorted((entry.point, entry.value) for entry in page.entries if entry.value is not None) == [
         ("boiler.t", 20),
         ("door", True),
@@ -67,6 +67,26 @@ def test_it_begins_with_the_raw_values_that_a_new_engine_must_be_fed_to_be_in_th
     for name, point in rig.engine.points.items():
         other = again.points[name]
         assert (other.value, other.good, other.level) == (point.value, point.good, point.level), name
+
+
+@pytest.mark.parametrize(
+    ("levels", "wanted"),
+    [
+        ([(0, False)], [(4 * SECOND, False)]),
+        ([(0, False), (4 * SECOND + 1, True)], [(3 * SECOND + 1, False), (4 * SECOND + 1, True)]),
+        ([(4 * SECOND + 1, True)], [(4 * SECOND + 1, True)]),
+        ([(0, True), (2 * SECOND, None)], [(4 * SECOND, True), (5 * SECOND, None)]),
+    ],
+)
+def test_a_debounced_level_is_in_force_when_the_recording_begins(
+    levels: list[tuple[int, Value | None]], wanted: list[tuple[int, Value | None]]
+) -> None:
+    """Else a change in the first moments would be the first level, and no edge."""
+    rig = Rig()
+    for at, value in levels:
+        rig.feed("door", value, at)
+    rig.engine.tick(5 * SECOND)
+    assert rig.read(None).entries == [Taken(at, "door", value) for at, value in wanted]
 
 
 def test_entries_come_in_order_once_each() -> None:

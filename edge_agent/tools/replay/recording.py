@@ -136,7 +136,8 @@ class Recording:
         before, now = str(self._cursor).partition("-")[0], str(answer["next"]).partition("-")[0]
         if before != now:
             at = iso_micros(self._instant(answer["at"]), self._zone)
-            self._tell(f"the agent was restarted: the recording goes on at {at}, with a gap before")
+            what = "the agent was restarted, or not asked for long"
+            self._tell(f"{what}: the recording goes on at {at}, with a gap before")
         elif self._missing:
             self._tell("the agent answers again")
         self._missing = False
