@@ -318,9 +318,7 @@ class _Sheet:
         self._write(style.EDGE, f"{period}  ·  {words}", va="top", color=style.DIM)
 
     def _date(self, at: int) -> str:
-        return (
-            local(at, self._picture.zone).strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
-        )
+        return local(at, self._picture.zone).strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
 
     def _time_axis(self, axes: Axes) -> None:
         self._top -= style.BLOCK_GAP
