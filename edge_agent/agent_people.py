@@ -101,6 +101,10 @@ class AgentPeople:
         Of one with several instances, none of which is named, those that are not normal are explained, or of an
         instant those that were not.
         """
+        if at is not None and at > self._agent.clock.wall():
+            raise Refused(
+                400, f"at is in the future: by this machine's clock it is {iso(self._agent.clock.wall(), zone)}"
+            )
         seen, instances = self._ask(lambda: self._look(alarm, instance, at))
         if not seen and not instances:
             seen = [(each, None) for each in self._former(alarm, instance)]

@@ -1,5 +1,6 @@
 """The running agent as the web room and the commands see it: views made on demand, commands put into the inbox."""
 
+from dataclasses import replace
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -7,10 +8,11 @@ from edge_agent import __version__
 from edge_agent.agent_people import AgentPeople
 from edge_agent.agent_reload import ReloadRefusedError
 from edge_agent.config.settings import Config
+from edge_agent.core.engine import ONLINE
 from edge_agent.core.fields import SECOND
 from edge_agent.core.instants import iso_micros, parse_time
-from edge_agent.core.reading import Reading, Value
-from edge_agent.core.times import iso
+from edge_agent.core.reading import Reading, Value, split_point
+from edge_agent.core.times import iso, nearest_iso
 from edge_agent.delivery.policy import CallState
 from edge_agent.question import NotAnsweredError, NotTakenError
 from edge_agent.recorder import as_json
@@ -41,7 +43,7 @@ class AgentView:
         return self._zone_of[1]
 
     def _iso(self, at: int | None) -> str | None:
-        return None if at is None else iso(self._agent.clock.wall_at(at), self._zone())
+        return None if at is None else nearest_iso(self._agent.clock.wall_at(at), self._zone())
 
     # Views --------------------------------------------------------------------------------------------------------
 
@@ -149,7 +151,13 @@ class AgentView:
     def chatter(self) -> list[dict[str, Any]]:
         """Return who chattered in the last week, the worst first."""
         zone = self._zone()
-        return [each.as_json(zone) for each in self._agent.outbox.history.chatter(self._agent.clock.wall())]
+        agent = self._agent
+        found = []
+        for each in agent.outbox.history.chatter(agent.clock.wall()):
+            alarm = agent.engine_thread.engine.alarms.get((each.alarm, each.instance))
+            advice = alarm.chatter.advice() if alarm is not None and alarm.chattering_until is not None else ""
+            found.append((replace(each, suggestion=advice) if advice else each).as_json(zone))
+        return found
 
     def explain(self, alarm: str, instance: str | None, at: str | None) -> dict[str, Any]:
         """Return why an alarm did, or did not, call."""
@@ -190,6 +198,11 @@ class AgentView:
         reason = agent.engine_thread.engine.refuses(point)
         if reason is not None:
             raise Refused(404, reason)
+        source, _, field = split_point(point)
+        settings = agent.config.sources.get(source)
+        is_level = field == ONLINE or (settings is not None and settings.type == "gpio")
+        if is_level and value is not None and not isinstance(value, bool):
+            raise Refused(400, f"{point} is only ever true or false")
         agent.inbox.put(Reading(point, value, agent.clock.now(), "" if value is not None else "injected"))
         return 1
 

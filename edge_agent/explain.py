@@ -7,7 +7,7 @@ from typing import Any
 
 from edge_agent.core.fields import format_duration
 from edge_agent.core.settings import AlarmSettings
-from edge_agent.core.times import iso
+from edge_agent.core.times import iso, nearest_iso
 from edge_agent.delivery.episodes import BEGINS, ENDS, Episode, Row
 from edge_agent.live import Condition, Live
 
@@ -87,11 +87,11 @@ class _Teller:
     # Times --------------------------------------------------------------------------------------------------------
 
     def iso(self, wall: int | None) -> str | None:
-        return None if wall is None else iso(wall, self.case.zone)
+        return None if wall is None else nearest_iso(wall, self.case.zone)
 
     def time(self, wall: int) -> str:
         """Return a time of day, with its date where that is not the episode's."""
-        return self.shown(iso(wall, self.case.zone))
+        return self.shown(nearest_iso(wall, self.case.zone))
 
     def shown(self, instant: str) -> str:
         day, _, clock = instant.partition("T")

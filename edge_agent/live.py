@@ -8,6 +8,7 @@ from edge_agent.core.conditions import show
 from edge_agent.core.engine import Engine
 from edge_agent.core.events import State
 from edge_agent.core.reading import Value
+from edge_agent.core.settings import NUMERIC_TESTS
 from edge_agent.core.terms import Term
 
 
@@ -116,6 +117,13 @@ def _condition(term: Term) -> Condition:
     )
 
 
+def _can_judge(test: str, value: Value) -> bool:
+    """Return whether a value is of the type that a test is for; else it is bad for that condition only."""
+    if test in NUMERIC_TESTS:
+        return not isinstance(value, bool | str)
+    return isinstance(value, str) if test == "matches" else isinstance(value, bool) or test != "trips"
+
+
 def _words(term: Term) -> str:
     """Return why a condition holds or does not, by its last good reading."""
     value, test, holds = term.point.value, term.settings.test(), term.holds
@@ -128,6 +136,8 @@ def _words(term: Term) -> str:
         return "no good reading yet" if not holds else f"{words}, since before the start"
     negation = "" if holds else "not "
     shown = show(value)
+    if not _can_judge(test, value):
+        return f"{shown} cannot be judged: it {'still holds' if holds else 'does not hold'}, as before"
     if test == "changes":
         return f"the value is {shown}, and does not change just now"
     if test == "trips":

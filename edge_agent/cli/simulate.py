@@ -77,7 +77,8 @@ def command(  # noqa: PLR0913 - each is an option
 
     FILE is CSV with the header time,point,value, or JSONL, gzipped or not; "-" is the standard input. Nobody is
     phoned, nothing is opened or written. VALUE is written as in the configuration; a bare word is a text.
-    With --compare only the raises and calls that one of the two settings has and the other has not are printed.
+    With --compare only the raises and calls that one of the two settings has and the other has not are printed:
+    episodes of an alarm that overlap are one case, in which a call at another instant is no difference.
     """
     config = load(config_path(ctx), secrets=False, overrides=settings)
     other = None
@@ -179,8 +180,11 @@ class _Run:
         if self._printed and not self._as_json:
             self._print("")
         sys.stdout.flush()
-        for line in report() if self.player.begun else ("There are no readings.",):
+        for line in report() if self.player.begun else (self._nothing(),):
             click.echo(line, err=self._as_json)
+
+    def _nothing(self) -> str:
+        return "There are no readings." if self._until is None else "There are no readings up to --until."
 
     def _print(self, line: str) -> None:
         sys.stdout.write(f"{self._erase}{line}\n")

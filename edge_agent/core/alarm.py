@@ -4,11 +4,17 @@ from collections.abc import Callable, Iterable
 
 from edge_agent.core.chatter import Chatter
 from edge_agent.core.events import AlarmRecord, Event, EventKind, Owed, State, TermMemory
-from edge_agent.core.fields import format_duration
+from edge_agent.core.fields import SECOND, format_duration
 from edge_agent.core.settings import AlarmSettings
 from edge_agent.core.terms import Term
 
 Report = Callable[[Event], None]
+_LONG = 60 * SECOND
+
+
+def _shown(micros: int) -> int:
+    """Return a duration in whole seconds where it has many: the last microseconds of a clock tell nobody anything."""
+    return round(micros / SECOND) * SECOND if micros >= _LONG else micros
 
 
 class Alarm:
@@ -190,7 +196,7 @@ class Alarm:
         if until <= at or until == self.shelved_until:
             return False
         self.shelved_until = until
-        words = f"for {format_duration(until - at)}"
+        words = f"for {format_duration(_shown(until - at))}"
         self._report(EventKind.SHELVED, at, f"{words}, {reason}" if reason else words, report)
         return True
 

@@ -72,12 +72,13 @@ class Chatter:
         """End it; return what was seen, and what would have calmed it."""
         lasted = self.raised_at[-1] - self._began_at if self._began_at is not None else None
         seen = f"raised {self.count} times" + (f" in {format_duration(lasted)}" if lasted else "")
-        advice = self._advice()
+        advice = self.advice()
         self.until, self.count = None, 0
         self._began_at, self._gap, self._depth = None, 0, None
         return f"{seen}; {advice}" if advice else seen
 
-    def _advice(self) -> str:
+    def advice(self) -> str:
+        """Return what would have calmed it so far, from what was seen; "" where that is not known."""
         ways = []
         if self._depth is not None and self._depth > 0:
             ways.append(f"deadband = {nicely_up(self._depth * _MARGIN):g}")

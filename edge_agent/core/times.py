@@ -20,6 +20,11 @@ def local(wall: int, zone: tzinfo) -> datetime:
     return (_EPOCH + timedelta(microseconds=max(_FIRST, min(wall, _LAST)))).astimezone(zone)
 
 
+def nearest_iso(wall: int, zone: tzinfo) -> str:
+    """Return the nearest millisecond of an instant that was reckoned from two clocks: 17:59:59.999998 is 18:00."""
+    return iso(wall + 500, zone)
+
+
 def iso(wall: int, zone: tzinfo) -> str:
     """Return Unix microseconds as RFC 3339 in a zone, with milliseconds and offset: 2026-01-31T09:05:00.000+09:00."""
     return local(wall, zone).isoformat(timespec="milliseconds")

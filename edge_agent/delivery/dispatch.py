@@ -108,11 +108,15 @@ class Dispatch:
         ]
 
     def next_of(self, rule: str) -> int | None:
-        """Return the most urgent waiting call of a rule; one that may have been delivered comes after the others."""
+        """Return the most urgent waiting call of a rule; one that may have been delivered comes after the others.
+
+        Of those that wait for the line any attempt is as good to find it: the most urgent goes, whoever is due.
+        """
         rows = self._store.read(
             "SELECT id FROM calls WHERE state = 'waiting' AND sending = 0 AND rule = ?"
-            " ORDER BY next_attempt_at > ?, ambiguous != '[]', priority, id LIMIT 1",
-            rule, self._clocks.now(),
+            " ORDER BY next_attempt_at > ? AND coalesce(last_result, '') NOT IN (?, ?), ambiguous != '[]', priority, id"
+            " LIMIT 1",
+            rule, self._clocks.now(), *LINE,
         )  # fmt: skip
         return int(rows[0]["id"]) if rows else None
 

@@ -3,7 +3,7 @@
 import json
 import re
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any
 
@@ -21,7 +21,7 @@ _MOST_CALLS = 200
 _RAISED = re.compile(r"raised ([0-9]+) times")
 _AT_LEAST = 3
 """Raises that make an alarm chatter."""
-_NO_SUGGESTION = "give it a deadband or an off_delay"
+_NO_SUGGESTION = "give it an off_delay, or where it has a limit a deadband"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,10 @@ class History:
         whose = (alarm, instance if instance is None else storable(instance))
         return [row["id"] for row in self._store.read(sql, *whose, began, ended)]
 
+    def _raises_since(self, alarm: str, instance: str | None, event: int) -> int:
+        sql = "SELECT count(*) FROM events WHERE event = 'raised' AND alarm = ? AND instance IS ? AND id > ?"
+        return int(self._store.read(sql, alarm, instance, event)[0][0])
+
     def chatter(self, wall: int) -> list[Chatterer]:
         """Return who chattered in the week up to an instant, the worst first."""
         changes = self._store.changes
@@ -119,17 +123,19 @@ class History:
             sql = "SELECT * FROM events WHERE event IN ('chattering', 'settled') ORDER BY id"
             self._chatter = (changes, self._store.read(sql))
         found: dict[tuple[str, str | None], Chatterer] = {}
-        open_: dict[tuple[str, str | None], bool] = {}
+        open_: dict[tuple[str, str | None], int] = {}
         for row in self._chatter[1]:
             if row["wall"] < wall - CHATTER_AGE:
                 continue
             key = (row["alarm"], row["instance"])
             before = found.get(key, Chatterer(*key, 0, 0, _NO_SUGGESTION))
             found[key] = _added(before, row)
-            open_[key] = row["event"] == "chattering"
-        for key in (key for key, still in open_.items() if still):  # how often, it says when it has settled
-            each = found[key]
-            found[key] = Chatterer(each.alarm, each.instance, each.raises + _AT_LEAST, each.last_wall, each.suggestion)
+            if row["event"] == "chattering":
+                open_[key] = row["id"]
+            else:
+                open_.pop(key, None)
+        for key, began in open_.items():  # it says how often when it has settled
+            found[key] = replace(found[key], raises=found[key].raises + _AT_LEAST + self._raises_since(*key, began))
         return sorted(found.values(), key=lambda each: (-each.raises, -each.last_wall))
 
 

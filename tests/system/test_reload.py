@@ -89,7 +89,7 @@ def test_what_is_removed_ends_and_what_is_added_begins(make: Make) -> None:
 def test_a_wrong_file_is_refused_with_every_line_and_the_old_one_stays(make: Make) -> None:
     daemon = make(TANK + QUICK.format(10.0))
     daemon.configure(RULE + TANK + QUICK.format('"high"') + "abov = 3\n")
-    told = daemon.command("reload", code=1)
+    told = daemon.command("reload", code=78)
     lines = told.splitlines()
     assert len(lines) == 2
     assert all(line.startswith(f"{daemon.config}:") for line in lines)

@@ -111,9 +111,9 @@ def test_who_chattered_the_worst_first(outbox: Outbox, history: History, clocks:
     settle(outbox, now, "door", "raised 20 times in 40s", "a")
     outbox.commit(told(EventKind.CHATTERING, now, "raised 3 times within a minute", alarm="lid"))
     assert history.chatter(clocks.wall()) == [
-        Chatterer("door", "a", 20, clocks.wall() + SECOND, "give it a deadband or an off_delay"),
+        Chatterer("door", "a", 20, clocks.wall() + SECOND, "give it an off_delay, or where it has a limit a deadband"),
         Chatterer("hot", None, 12, clocks.wall() + SECOND, 'one episode with deadband = 2 or off_delay = "5s"'),
-        Chatterer("lid", None, 3, clocks.wall(), "give it a deadband or an off_delay"),
+        Chatterer("lid", None, 3, clocks.wall(), "give it an off_delay, or where it has a limit a deadband"),
     ]
     clocks.move(8 * DAY)
     assert history.chatter(clocks.wall()) == []
